@@ -1,0 +1,37 @@
+//! Every maximum in one place, each with its reason.
+
+/// A field of a scene: a phrase, not a paragraph; five of them fill the prompt of a 77-token encoder.
+pub const SCENE_FIELD_MAX_CHARS: usize = 120;
+
+/// JSON bodies: far above any valid one, far below what costs memory.
+pub const JSON_BODY_MAX_BYTES: usize = 1024 * 1024;
+
+/// Prompts a node accepts; longer ones would be cut by every text encoder we run.
+pub const PROMPT_MAX_CHARS: usize = 4_000;
+
+/// Images per call: one batch on the card.
+pub const IMAGES_PER_CALL_MAX: u64 = 8;
+
+/// Denoising steps: beyond it no scheduler we run improves.
+pub const STEPS_MAX: u64 = 150;
+
+/// Pixels on a side: the largest any supported model was trained for.
+pub const IMAGE_SIDE_MAX: u64 = 2_048;
+
+/// Seconds a caller may wait for a result (`Prefer: wait`).
+pub const WAIT_MAX_SECONDS: u64 = 60;
+
+/// Length of an `Idempotency-Key`: a UUID or a ULID with room to spare.
+pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+
+/// Jobs, scenes or rows on one page.
+pub const PAGE_MAX: u64 = 100;
+
+/// Credits one scene costs.
+pub const SCENE_CREDITS: i64 = 1;
+
+/// Jobs of one user under way at once; more wait for their own earlier ones.
+pub const OPEN_JOBS_PER_USER_MAX: u64 = 4;
+
+/// Deliveries after which a job is given up: a poisoned job must not circle for ever.
+pub const JOB_ATTEMPTS_MAX: u32 = 8;
