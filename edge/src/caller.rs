@@ -1,0 +1,35 @@
+//! Who is asking.
+
+use shared::ids::UserId;
+
+/// A person with a verified token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub user_id: UserId,
+    pub email: Option<String>,
+    /// From `app_metadata.role` of the token, never from `user_metadata`.
+    pub role: Option<String>,
+    /// The caller's own token: their reads and writes go to the database with it.
+    pub token: AccessToken,
+}
+
+/// A bearer token that never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself, for an `Authorization` header and nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccessToken(***)")
+    }
+}

@@ -1,0 +1,34 @@
+//! What proves a token: keys of the issuers, and the mathematics of signatures.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::error::Result;
+
+/// The algorithms of an issuer's public keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignatureAlgorithm {
+    Es256,
+    Rs256,
+    EdDsa,
+}
+
+/// Verifies asymmetric signatures (WebCrypto in the Worker, pure Rust in native tests).
+#[async_trait]
+pub trait SignatureVerifier: Send + Sync {
+    /// Whether `signature` over `message` was made by the owner of `jwk`, a public JSON Web Key.
+    async fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        jwk: &Value,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool>;
+}
+
+/// Fetches an issuer's key set.
+#[async_trait]
+pub trait KeySetSource: Send + Sync {
+    /// The JSON of a JWKS document.
+    async fn fetch(&self, jwks_url: &str) -> Result<Value>;
+}
