@@ -1,1 +1,35 @@
-fn main() {}
+//! The command line: one binary that serves, generates to a file, or looks after its models.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gpu_node::cli::{generate, models};
+
+#[derive(Parser)]
+#[command(version, about = "Runs Chandelle's models on this machine")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a picture from a prompt and write it to a file.
+    Generate(generate::GenerateArgs),
+    /// List or verify what the models folder holds.
+    Models(models::ModelsArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Generate(args) => generate::run(args),
+        Command::Models(args) => models::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -79,7 +79,6 @@ pub struct NativeResponse {
 pub enum NativeBody {
     /// A fake's bytes.
     Bytes(Vec<u8>),
-    /// The runtime's own response. `SendWrapper` is sound here: a Worker has one thread.
-    #[cfg(target_arch = "wasm32")]
-    Upstream(worker::send::SendWrapper<worker::Response>),
+    /// The runtime's own response, which only the adapters can open.
+    Upstream(Box<dyn std::any::Any + Send>),
 }
