@@ -1,0 +1,120 @@
+//! `gpu-node generate`: a prompt in, a picture in a file, with no server.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use shared::node::image::{ImageFormat, ImageInput, SchedulerKind};
+
+use crate::{
+    engines::{
+        Devices, Engine, Sink, Stopped,
+        image::{ImageJob, ImageStep},
+    },
+    registry::{Registry, load_image_engine},
+};
+
+#[derive(Args)]
+pub struct GenerateArgs {
+    /// The folder of `<name>/manifest.toml`.
+    #[arg(long, env = "MODELS_DIR", default_value = "models")]
+    models_dir: PathBuf,
+    #[arg(long, default_value = "embedded-scene")]
+    model: String,
+    #[arg(long)]
+    prompt: String,
+    #[arg(long)]
+    negative_prompt: Option<String>,
+    /// Where to write; the format follows the name (png, jpg, webp). Pictures after the first get `-1`, `-2`, …
+    #[arg(long, default_value = "out.png")]
+    out: PathBuf,
+    /// Chosen at random when absent, and printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long)]
+    width: Option<u32>,
+    #[arg(long)]
+    height: Option<u32>,
+    #[arg(long)]
+    steps: Option<u32>,
+    #[arg(long)]
+    guidance: Option<f64>,
+    /// ddim, euler, euler_ancestral or dpmpp_multistep.
+    #[arg(long, value_parser = parse_scheduler)]
+    scheduler: Option<SchedulerKind>,
+    #[arg(long, default_value_t = 1)]
+    num_images: u32,
+}
+
+fn parse_scheduler(text: &str) -> Result<SchedulerKind, String> {
+    text.parse().map_err(|()| "must be ddim, euler, euler_ancestral or dpmpp_multistep".to_owned())
+}
+
+struct Bar(ProgressBar);
+
+impl Sink<ImageStep> for Bar {
+    fn emit(&mut self, event: ImageStep) -> Result<(), Stopped> {
+        self.0.set_length(event.steps.into());
+        self.0.set_position(event.step.into());
+        Ok(())
+    }
+}
+
+/// Runs the command.
+pub fn run(args: GenerateArgs) -> Result<()> {
+    let extension = args.out.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    let format: ImageFormat = extension
+        .parse()
+        .map_err(|()| anyhow!("--out must end in .png, .jpg or .webp, not {extension:?}"))?;
+    let registry = Registry::open(&args.models_dir)?;
+    let manifest = registry
+        .find(&args.model)
+        .with_context(|| format!("no model {:?} in {}", args.model, args.models_dir.display()))?;
+    let input = ImageInput {
+        negative_prompt: args.negative_prompt,
+        width: args.width,
+        height: args.height,
+        steps: args.steps,
+        guidance: args.guidance,
+        seed: args.seed,
+        scheduler: args.scheduler,
+        num_images: Some(args.num_images),
+        format: Some(format),
+        ..ImageInput::from_prompt(args.prompt)
+    };
+    let job = ImageJob::resolve(&input, &manifest.defaults, rand::random::<u64>() >> 11).map_err(
+        |errors| {
+            let texts: Vec<String> =
+                errors.iter().map(|e| format!("{} {}", &e.pointer[1..], e.detail)).collect();
+            anyhow!(texts.join("; "))
+        },
+    )?;
+    let devices = Devices::detect();
+    let mut engine = load_image_engine(manifest, &devices)?;
+    let bar = ProgressBar::new(job.steps.into())
+        .with_style(ProgressStyle::with_template("{bar:40} step {pos} of {len}, {elapsed}")?);
+    let pictures = engine.run(job, &mut Bar(bar.clone()))?;
+    bar.finish();
+    for (index, picture) in pictures.iter().enumerate() {
+        let path = match index {
+            0 => args.out.clone(),
+            _ => {
+                let stem = args.out.file_stem().and_then(|stem| stem.to_str()).unwrap_or("out");
+                args.out.with_file_name(format!("{stem}-{index}.{}", format.extension()))
+            }
+        };
+        std::fs::write(&path, &picture.bytes)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!(
+            "{}: {}×{}, {} bytes, seed {}, on {}",
+            path.display(),
+            picture.width,
+            picture.height,
+            picture.bytes.len(),
+            picture.seed,
+            devices.kind()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! The commands that need no server.
+
+pub mod generate;
+pub mod models;

@@ -1,0 +1,61 @@
+//! The border between the queue and the models: what runs, what it says on the way, how it may end.
+
+use thiserror::Error;
+
+/// A loaded model that turns one input into one output, telling its progress on the way.
+pub trait Engine: Send {
+    type Input;
+    type Event;
+    type Output;
+
+    /// Runs to the end on the caller's thread.
+    fn run(
+        &mut self,
+        input: Self::Input,
+        sink: &mut dyn Sink<Self::Event>,
+    ) -> Result<Self::Output, EngineError>;
+}
+
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    type Input = E::Input;
+    type Event = E::Event;
+    type Output = E::Output;
+
+    fn run(
+        &mut self,
+        input: Self::Input,
+        sink: &mut dyn Sink<Self::Event>,
+    ) -> Result<Self::Output, EngineError> {
+        (**self).run(input, sink)
+    }
+}
+
+/// Where an engine's events go.
+pub trait Sink<E> {
+    /// `Err(Stopped)` when nobody wants the result any more: the engine stops at once.
+    fn emit(&mut self, event: E) -> Result<(), Stopped>;
+}
+
+/// Nobody wants the result any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+/// How a run ends without a result.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    #[error("cancelled")]
+    Cancelled,
+    /// The caller asked for something this model cannot do; the text is safe to show.
+    #[error("{0}")]
+    InvalidInput(String),
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Stopped> for EngineError {
+    fn from(_: Stopped) -> Self {
+        Self::Cancelled
+    }
+}

@@ -1,0 +1,14 @@
+//! Image models: the orders they take, the pictures they give.
+
+mod job;
+
+pub use job::{EncodedImage, ImageJob, ImageStep, ModelDefaults};
+
+use super::Engine;
+
+/// Names the code that made a picture: with the same request, seed and model revision it gives the same bytes.
+pub const ENGINE_VERSION: &str = concat!("chandelle-image/", env!("CARGO_PKG_VERSION"));
+
+/// Any image model, behind one type, so that one kind of lane holds them all.
+pub type ImageEngine =
+    Box<dyn Engine<Input = ImageJob, Event = ImageStep, Output = Vec<EncodedImage>> + Send>;

@@ -1,0 +1,135 @@
+//! `models/<name>/manifest.toml`: a model as data. What the keys mean is in `models/README.md`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::engines::image::ModelDefaults;
+
+/// What kind of result a model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Modality {
+    Image,
+}
+
+impl Modality {
+    /// Its name in manifests and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+        }
+    }
+}
+
+/// Where a model's files are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// Beside the manifest.
+    Folder,
+    /// In a folder of this machine.
+    Path { path: PathBuf },
+    /// In a hub repository, at one commit.
+    Hub { repository: String, revision: String },
+}
+
+/// One file of a model, and how to know that it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// Relative to the model's folder, with `/`.
+    pub path: String,
+    pub bytes: u64,
+    /// Hex SHA-256.
+    pub sha256: String,
+}
+
+/// Number format of the weights on a card; the CPU always computes in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightType {
+    F32,
+    F16,
+    #[default]
+    Bf16,
+}
+
+/// One model: everything the node must know before loading it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    pub modality: Modality,
+    /// Which engine runs it: `load.rs` has one arm per name.
+    pub architecture: String,
+    /// Changes whenever the weights or their defaults do; cached results depend on it.
+    pub revision: String,
+    /// An SPDX expression.
+    pub licence: String,
+    pub source: Source,
+    #[serde(default)]
+    pub dtype: WeightType,
+    /// Memory it takes when loaded and running at its default size.
+    pub memory_bytes: u64,
+    pub defaults: ModelDefaults,
+    pub files: Vec<ModelFile>,
+    /// The folder of the manifest.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Malformed { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path}: {reason}")]
+    Invalid { path: PathBuf, reason: String },
+}
+
+impl Manifest {
+    /// Reads and checks one manifest; the files themselves are not touched.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ManifestError::Unreadable { path: path.to_owned(), source })?;
+        let mut manifest: Self = toml::from_str(&text).map_err(|source| {
+            ManifestError::Malformed { path: path.to_owned(), source: Box::new(source) }
+        })?;
+        manifest.folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        manifest
+            .check()
+            .map_err(|reason| ManifestError::Invalid { path: path.to_owned(), reason })?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let folder_name = self.folder.file_name().and_then(|name| name.to_str());
+        if folder_name.is_some_and(|folder_name| folder_name != self.name) {
+            return Err(format!("`name` must be the folder's name, not {:?}", self.name));
+        }
+        for (key, value) in [("revision", &self.revision), ("licence", &self.licence)] {
+            if value.trim().is_empty() {
+                return Err(format!("`{key}` must not be empty"));
+            }
+        }
+        if self.files.is_empty() {
+            return Err("`files` must name every file of the model".to_owned());
+        }
+        for file in &self.files {
+            let is_plain = !file.path.split('/').any(|part| matches!(part, "" | "." | ".."));
+            if !is_plain || file.path.contains('\\') {
+                return Err(format!("file path {:?} must stay inside the model", file.path));
+            }
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(format!("{} needs its sha256 as 64 hex digits", file.path));
+            }
+        }
+        Ok(())
+    }
+}

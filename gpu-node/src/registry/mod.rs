@@ -1,0 +1,44 @@
+//! The shelf: which models this machine has, and how one becomes an engine.
+
+mod load;
+mod manifest;
+mod weights;
+
+pub use load::{LoadError, load_image_engine};
+pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
+pub use weights::{WeightsError, verify_files};
+
+use std::path::{Path, PathBuf};
+
+/// Every model of one folder, by name.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    models: Vec<Manifest>,
+}
+
+impl Registry {
+    /// Reads `<models_dir>/*/manifest.toml`; one bad manifest is an error that names it.
+    pub fn open(models_dir: impl AsRef<Path>) -> Result<Self, ManifestError> {
+        let models_dir = models_dir.as_ref();
+        let unreadable = |source| ManifestError::Unreadable { path: models_dir.to_owned(), source };
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(models_dir)
+            .map_err(unreadable)?
+            .map(|entry| entry.map(|entry| entry.path().join("manifest.toml")))
+            .collect::<Result<_, _>>()
+            .map_err(unreadable)?;
+        paths.retain(|path| path.is_file());
+        paths.sort();
+        let models = paths.iter().map(|path| Manifest::read(path)).collect::<Result<_, _>>()?;
+        Ok(Self { models })
+    }
+
+    /// All models, by folder name.
+    pub fn models(&self) -> &[Manifest] {
+        &self.models
+    }
+
+    /// The model of that name.
+    pub fn find(&self, name: &str) -> Option<&Manifest> {
+        self.models.iter().find(|manifest| manifest.name == name)
+    }
+}
