@@ -1,0 +1,10 @@
+//! One binary for all stories; they share one system and break it, so they run one at a time.
+
+mod bad_requests;
+mod bad_tokens;
+mod cancel_a_job;
+mod deliver_to_discord;
+mod double_click;
+mod lose_a_part;
+mod make_a_scene;
+mod strangers;
