@@ -1,1 +1,6 @@
+//! The edge: a Cloudflare Worker between browsers, the database and the GPU nodes.
 
+pub mod caller;
+pub mod error;
+pub mod gates;
+pub mod ports;
