@@ -2,10 +2,14 @@
 //!
 //! Load between two heartbeats is estimated from our own picks, so that a burst spreads over the fleet.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+mod member;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::api::fleet::{Heartbeat, RegisterNode};
+
+pub use member::{Member, static_nodes};
 
 use crate::ports::fleet::{NodeRef, NodeState};
 
@@ -40,26 +44,6 @@ pub enum FleetCall {
     List,
 }
 
-/// One node, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    pub node_id: String,
-    url: String,
-    /// `None` for a static node whose models nobody named: it is asked for any.
-    models: Option<Vec<String>>,
-    capacity: u32,
-    is_static: bool,
-    is_draining: bool,
-    running: u32,
-    queued: u32,
-    last_seen_ms: u64,
-    failures: u32,
-    open_until_ms: Option<u64>,
-    /// Our picks that its last heartbeat can't know of.
-    #[serde(skip)]
-    picks_ms: Vec<u64>,
-}
-
 /// Every node by its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FleetGate {
@@ -82,7 +66,7 @@ impl FleetGate {
     pub fn register(&mut self, node: RegisterNode, now_ms: u64) {
         let member = Member {
             node_id: node.node_id.clone(),
-            url: trimmed(&node.url),
+            url: member::trimmed(&node.url),
             models: Some(node.models),
             capacity: node.capacity.max(1),
             is_static: false,
@@ -184,77 +168,6 @@ impl FleetGate {
             .map(|member| member.node_id.clone())
             .collect()
     }
-}
-
-impl Member {
-    fn has_model(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|models| models.iter().any(|name| name == model))
-    }
-
-    fn is_healthy(&self, now_ms: u64) -> bool {
-        let is_heard =
-            self.is_static || now_ms.saturating_sub(self.last_seen_ms) <= SILENT_AFTER_MS;
-        let is_closed = self.open_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
-        is_heard && is_closed && !self.is_draining
-    }
-
-    fn load(&self, now_ms: u64) -> u64 {
-        let is_recent = |at_ms: &&u64| now_ms.saturating_sub(**at_ms) < PICK_COUNTS_FOR_MS;
-        let picks = self.picks_ms.iter().filter(is_recent).count() as u64;
-        u64::from(self.running).saturating_add(u64::from(self.queued)).saturating_add(picks)
-    }
-
-    /// By load per capacity, without division; the one picked longest ago first when equal.
-    fn compare_load(&self, other: &Self, now_ms: u64) -> Ordering {
-        let ours = self.load(now_ms).saturating_mul(u64::from(other.capacity));
-        let theirs = other.load(now_ms).saturating_mul(u64::from(self.capacity));
-        ours.cmp(&theirs).then_with(|| self.picks_ms.last().cmp(&other.picks_ms.last()))
-    }
-
-    fn state(&self, now_ms: u64) -> NodeState {
-        NodeState {
-            node_id: self.node_id.clone(),
-            url: self.url.clone(),
-            models: self.models.clone().unwrap_or_default(),
-            running: self.running,
-            queued: self.queued,
-            capacity: self.capacity,
-            is_healthy: self.is_healthy(now_ms),
-            last_seen_ms: self.last_seen_ms,
-        }
-    }
-}
-
-/// The nodes of a configuration such as `http://a:8000|small+large,http://b:8000`: separated by commas, each with
-/// the names of its models, or without, when it may be asked for any.
-pub fn static_nodes(list: &str) -> Vec<Member> {
-    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| {
-            let (url, models) = match entry.split_once('|') {
-                Some((url, names)) => (url, Some(names.split('+').map(|n| n.trim().to_owned()))),
-                None => (entry, None),
-            };
-            Member {
-                node_id: format!("static:{}", trimmed(url)),
-                url: trimmed(url),
-                models: models.map(Iterator::collect),
-                capacity: 1,
-                is_static: true,
-                is_draining: false,
-                running: 0,
-                queued: 0,
-                last_seen_ms: 0,
-                failures: 0,
-                open_until_ms: None,
-                picks_ms: Vec::new(),
-            }
-        })
-        .collect()
-}
-
-fn trimmed(url: &str) -> String {
-    url.trim().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]
