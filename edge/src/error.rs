@@ -43,6 +43,9 @@ pub enum Error {
     /// A part behind us can't be reached.
     #[error("unavailable: {what}: {cause}")]
     Unavailable { what: &'static str, cause: String, retry_after_s: u32 },
+    /// The job its caller waited for failed; it was not charged. `detail` is the job's own.
+    #[error("the job failed: {detail}")]
+    JobFailed { detail: String },
     /// A bug, or an answer nobody foresaw.
     #[error("internal: {cause}")]
     Internal { cause: String },

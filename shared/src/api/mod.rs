@@ -1,7 +1,9 @@
 //! Bodies of the public API, one file per domain.
 
+pub mod credits;
 pub mod fleet;
 pub mod jobs;
+pub mod outbox;
 pub mod scenes;
 
 use serde::{Deserialize, Serialize};

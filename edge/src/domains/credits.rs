@@ -1,0 +1,23 @@
+//! Credits: what a job costs, and what a caller has left.
+
+use shared::{
+    api::{credits::Credits, jobs::JobKind},
+    limits::SCENE_CREDITS,
+};
+
+use crate::{caller::Caller, error::Result, ports::stores::JobStore};
+
+/// What a job of a kind costs when it completes. The database keeps its own price, in `settings`, which is
+/// what the ledger is charged; if they differ, the account is wrong until it is next rebuilt from the ledger.
+pub fn price_of(kind: JobKind) -> i64 {
+    match kind {
+        JobKind::Scene => SCENE_CREDITS,
+    }
+}
+
+/// The caller's credits, as the ledger has them.
+pub async fn find_credits(jobs: &dyn JobStore, caller: &Caller) -> Result<Credits> {
+    let ledger = jobs.ledger(&caller.token).await?;
+    let reserved = ledger.open_jobs.iter().map(|job| job.credits).sum();
+    Ok(Credits { balance: ledger.balance, reserved })
+}
