@@ -2,8 +2,21 @@
 //!
 //! - [`engines`]: the models themselves; blocking, and ignorant of HTTP and tokio
 //! - [`registry`]: what is in the models folder, and how a manifest becomes an engine
+//! - [`scheduler`]: a bounded queue and a thread per model
+//! - [`jobs`]: runs by id, their events and results
+//! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`cli`]: the commands that need no server
 
+pub mod app;
 pub mod cli;
+pub mod config;
 pub mod engines;
+pub mod error;
+pub mod fleet;
+pub mod http;
+pub mod jobs;
+pub mod lifetime;
 pub mod registry;
+pub mod scheduler;
+pub mod serve;
+pub mod state;

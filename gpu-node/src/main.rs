@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gpu_node::cli::{generate, models};
+use gpu_node::{
+    cli::{generate, models},
+    config::ServeConfig,
+    serve,
+};
 
 #[derive(Parser)]
 #[command(version, about = "Runs Chandelle's models on this machine")]
@@ -14,6 +18,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve jobs over HTTP until SIGTERM.
+    Serve(Box<ServeConfig>),
     /// Make a picture from a prompt and write it to a file.
     Generate(generate::GenerateArgs),
     /// List or verify what the models folder holds.
@@ -22,6 +28,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Serve(config) => return serve::run(*config),
         Command::Generate(args) => generate::run(args),
         Command::Models(args) => models::run(args),
     };

@@ -1,0 +1,37 @@
+//! What can go wrong while serving, as situations. Which status each becomes is `http/respond.rs`'s business.
+
+use shared::errors::FieldError;
+use thiserror::Error;
+
+/// A request that cannot be served; the text is safe to show.
+#[derive(Debug, Clone, Error)]
+pub enum Error {
+    #[error("the body is not JSON: {0}")]
+    MalformedJson(String),
+    #[error("some fields are not valid")]
+    InvalidFields(Vec<FieldError>),
+    #[error("the body must be application/json")]
+    UnsupportedMediaType,
+    #[error("the body must have at most {max_bytes} bytes")]
+    BodyTooLarge { max_bytes: usize },
+    #[error("the body could not be read to its end")]
+    BodyCutShort,
+    #[error("a valid bearer token is needed")]
+    Unauthenticated,
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    #[error("{0}")]
+    Conflict(&'static str),
+    #[error("the model's queue is full")]
+    QueueFull { retry_after_ms: u64 },
+    #[error("{detail}")]
+    Unavailable { detail: String, retry_after_ms: u64 },
+    /// `cause` goes to the log only.
+    #[error("something went wrong on this node")]
+    Internal { cause: String },
+}
+
+/// What serving a request gives.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,6 @@
+//! The door: HTTP in, HTTP out. Decisions are made behind it.
+
+pub mod extract;
+pub mod middleware;
+pub mod respond;
+pub mod routes;

@@ -1,0 +1,6 @@
+//! The handlers: unpack, call one function, wrap.
+
+pub mod health;
+pub mod jobs;
+pub mod metrics;
+pub mod models;

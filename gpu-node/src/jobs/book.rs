@@ -1,0 +1,298 @@
+//! Every run this node knows, by job id: those under way, and those that ended not long ago.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use shared::{
+    ids::JobId,
+    node::jobs::{CreateNodeJob, NodeEvent},
+};
+use tokio::sync::watch;
+
+use super::run::{Run, StoredArtifact};
+use crate::{
+    error::{Error, Result},
+    scheduler::{Metrics, locked},
+};
+
+/// Tells the time; a fake one stands still.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Instant;
+}
+
+/// The machine's own clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// How long, how many and how large the runs that ended may be before the oldest are forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    pub max_age: Duration,
+    pub max_count: usize,
+    /// Of all results together; the newest run is kept even when it alone is larger.
+    pub max_bytes: u64,
+}
+
+/// The runs of one node. Locks are taken in the order book, lane, run.
+pub struct JobBook {
+    runs: Mutex<HashMap<JobId, Arc<Run>>>,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    unfinished: watch::Sender<usize>,
+    fetched: watch::Sender<()>,
+}
+
+impl JobBook {
+    /// An empty book.
+    pub fn new(retention: Retention, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            runs: Mutex::default(),
+            retention,
+            clock,
+            metrics,
+            unfinished: watch::Sender::new(0),
+            fetched: watch::Sender::new(()),
+        }
+    }
+
+    /// The run of that order: the one there is, or a new one that `start` got going. The flag says which.
+    pub fn open(
+        &self,
+        order: CreateNodeJob,
+        start: impl FnOnce(&Arc<Run>) -> Result<()>,
+    ) -> Result<(Arc<Run>, bool)> {
+        let mut runs = locked(&self.runs);
+        self.forget_old(&mut runs);
+        let first_number = match runs.get(&order.id) {
+            Some(run) if run.order != order => {
+                return Err(Error::Conflict("a job with this id was ordered with another body"));
+            }
+            Some(run) if !run.may_run_again() => return Ok((run.clone(), false)),
+            Some(run) => run.next_number(),
+            None => 1,
+        };
+        let run = Arc::new(Run::new(order, first_number));
+        start(&run)?;
+        // The book is still locked, so the run's end, on another thread, comes after this.
+        self.unfinished.send_modify(|count| *count += 1);
+        runs.insert(run.order.id, run.clone());
+        Ok((run, true))
+    }
+
+    /// The run of that id, if it is still known.
+    pub fn find(&self, id: JobId) -> Option<Arc<Run>> {
+        let mut runs = locked(&self.runs);
+        self.forget_old(&mut runs);
+        runs.get(&id).cloned()
+    }
+
+    /// Forgets a run that ended, with its results; says whether it did.
+    pub fn forget_ended(&self, id: JobId) -> bool {
+        let mut runs = locked(&self.runs);
+        let has_ended = runs.get(&id).is_some_and(|run| run.ended_at().is_some());
+        if has_ended {
+            runs.remove(&id);
+            self.forget_old(&mut runs);
+        }
+        drop(runs);
+        self.note_fetched();
+        has_ended
+    }
+
+    /// Forgets what is too old, too many or too large.
+    pub fn sweep(&self) {
+        self.forget_old(&mut locked(&self.runs));
+    }
+
+    pub(super) fn settle(&self, run: &Run, event: NodeEvent, artifacts: Vec<StoredArtifact>) {
+        let mut runs = locked(&self.runs);
+        run.end(event, artifacts, self.clock.now());
+        self.forget_old(&mut runs);
+        drop(runs);
+        self.unfinished.send_modify(|count| *count = count.saturating_sub(1));
+    }
+
+    /// Waits until no run is under way.
+    pub async fn wait_until_idle(&self) {
+        // The sender lives as long as the book, so the wait cannot fail.
+        let _ = self.unfinished.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// A result was handed out.
+    pub(super) fn note_fetched(&self) {
+        self.fetched.send_replace(());
+    }
+
+    /// Waits until every run that ended within `age` has been fetched or forgotten.
+    pub async fn wait_until_fetched(&self, age: Duration) {
+        let _ = self.fetched.subscribe().wait_for(|()| !self.has_unfetched(age)).await;
+    }
+
+    fn has_unfetched(&self, age: Duration) -> bool {
+        let now = self.clock.now();
+        locked(&self.runs).values().any(|run| {
+            run.ended_at().is_some_and(|ended_at| now.duration_since(ended_at) < age)
+                && run.has_unfetched()
+        })
+    }
+
+    fn forget_old(&self, runs: &mut HashMap<JobId, Arc<Run>>) {
+        let now = self.clock.now();
+        let mut ended: Vec<(Instant, JobId, u64)> = runs
+            .iter()
+            .filter_map(|(id, run)| Some((run.ended_at()?, *id, run.artifact_bytes())))
+            .collect();
+        ended.sort_by(|left, right| right.cmp(left));
+        let (mut kept_bytes, mut is_full) = (0, false);
+        for (index, (ended_at, id, bytes)) in ended.into_iter().enumerate() {
+            // Newest first, so what does not fit takes everything older with it.
+            is_full = is_full
+                || index >= self.retention.max_count
+                || now.duration_since(ended_at) > self.retention.max_age
+                || (index > 0 && kept_bytes + bytes > self.retention.max_bytes);
+            if is_full {
+                runs.remove(&id);
+            } else {
+                kept_bytes += bytes;
+            }
+        }
+        self.metrics.set_artifact_bytes(kept_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::node::{image::ImageInput, jobs::Artifact};
+
+    use super::*;
+
+    struct FakeClock(Mutex<Instant>);
+
+    impl FakeClock {
+        fn advance(&self, by: Duration) {
+            *locked(&self.0) += by;
+        }
+    }
+
+    impl Clock for FakeClock {
+        fn now(&self) -> Instant {
+            *locked(&self.0)
+        }
+    }
+
+    fn book(max_count: usize, max_bytes: u64) -> (JobBook, Arc<FakeClock>) {
+        let clock = Arc::new(FakeClock(Mutex::new(Instant::now())));
+        let retention = Retention { max_age: Duration::from_secs(600), max_count, max_bytes };
+        (JobBook::new(retention, clock.clone(), Arc::default()), clock)
+    }
+
+    fn order(number: u8) -> CreateNodeJob {
+        CreateNodeJob {
+            id: JobId::from_random([number; 16]),
+            model: "tiny".to_owned(),
+            image: ImageInput::from_prompt("a fish".to_owned()),
+        }
+    }
+
+    fn start(book: &JobBook, number: u8) -> Arc<Run> {
+        book.open(order(number), |_| Ok(())).unwrap().0
+    }
+
+    fn complete(book: &JobBook, number: u8, bytes: usize) {
+        let run = start(book, number);
+        let artifact = Artifact {
+            index: 0,
+            content_type: "image/png".to_owned(),
+            bytes: bytes as u64,
+            sha256: String::new(),
+            width: 1,
+            height: 1,
+            seed: 0,
+        };
+        let stored = StoredArtifact { artifact, bytes: vec![0; bytes].into() };
+        let event = NodeEvent::Completed {
+            artifacts: vec![stored.artifact.clone()],
+            model: "tiny".to_owned(),
+            model_revision: "1".to_owned(),
+            engine_version: "1".to_owned(),
+            queued_ms: 0,
+            run_ms: 0,
+        };
+        book.settle(&run, event, vec![stored]);
+    }
+
+    fn known(book: &JobBook, numbers: std::ops::RangeInclusive<u8>) -> Vec<u8> {
+        numbers.filter(|number| book.find(order(*number).id).is_some()).collect()
+    }
+
+    #[test]
+    fn the_same_order_attaches_and_another_body_conflicts() {
+        let (book, _) = book(10, 1000);
+        assert!(book.open(order(1), |_| Ok(())).unwrap().1);
+        assert!(!book.open(order(1), |_| panic!("it runs already")).unwrap().1);
+        let other = CreateNodeJob { model: "large".to_owned(), ..order(1) };
+        assert!(matches!(book.open(other, |_| Ok(())), Err(Error::Conflict(_))));
+    }
+
+    #[test]
+    fn an_order_that_could_not_start_leaves_no_trace() {
+        let (book, _) = book(10, 1000);
+        let full = Error::QueueFull { retry_after_ms: 1 };
+        assert!(book.open(order(1), |_| Err(full)).is_err());
+        assert_eq!(known(&book, 1..=1), []);
+    }
+
+    #[test]
+    fn the_oldest_leave_when_there_are_too_many() {
+        let (book, clock) = book(2, 1000);
+        for number in 1..=3 {
+            complete(&book, number, 1);
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(known(&book, 1..=3), [2, 3]);
+    }
+
+    #[test]
+    fn the_oldest_leave_when_results_are_too_large() {
+        let (book, clock) = book(10, 100);
+        for number in 1..=3 {
+            complete(&book, number, 50);
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(known(&book, 1..=3), [2, 3]);
+    }
+
+    #[test]
+    fn the_newest_stays_even_when_it_alone_is_too_large() {
+        let (book, _) = book(10, 100);
+        complete(&book, 1, 500);
+        assert_eq!(known(&book, 1..=1), [1]);
+    }
+
+    #[test]
+    fn what_ended_is_forgotten_after_its_time_and_what_runs_never() {
+        let (book, clock) = book(10, 1000);
+        complete(&book, 1, 1);
+        start(&book, 2);
+        clock.advance(Duration::from_secs(601));
+        assert_eq!(known(&book, 1..=2), [2]);
+    }
+
+    #[tokio::test]
+    async fn a_result_nobody_fetched_keeps_a_drain_waiting_only_while_it_is_fresh() {
+        let (book, clock) = book(10, 1000);
+        complete(&book, 1, 1);
+        assert!(book.has_unfetched(Duration::from_secs(10)));
+        clock.advance(Duration::from_secs(11));
+        book.wait_until_fetched(Duration::from_secs(10)).await;
+    }
+}

@@ -1,0 +1,15 @@
+//! Jobs as callers know them: created once per id, followed by events, their results fetched.
+//!
+//! A job runs to its end whether or not anybody follows it, because the edge comes back for it; only `DELETE` and a
+//! drain stop one. What ended is kept for a while and within bounds, so that a caller who comes back finds it.
+
+mod book;
+mod catalog;
+mod observer;
+mod run;
+mod service;
+
+pub use book::{Clock, JobBook, Retention, SystemClock};
+pub use catalog::{Catalog, LaneCommons, ServedModel};
+pub use run::{NumberedEvent, Run, StoredArtifact};
+pub use service::{Jobs, Load, Opened};

@@ -1,0 +1,243 @@
+//! One run of one job: its log of events, who follows it, and its results.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use shared::node::jobs::{Artifact, CreateNodeJob, NodeEvent, NodeJobStatus};
+use tokio::sync::watch;
+
+use crate::scheduler::locked;
+
+/// An event with its place in the job's log.
+pub type NumberedEvent = (u64, NodeEvent);
+
+/// A result and what is said about it.
+#[derive(Debug, Clone)]
+pub struct StoredArtifact {
+    pub artifact: Artifact,
+    pub bytes: Bytes,
+}
+
+/// One run. Its log holds a few events per place in the queue and one per step, so it stays small.
+pub struct Run {
+    pub order: CreateNodeJob,
+    first_number: u64,
+    state: Mutex<RunState>,
+    /// Sends whenever the log grows; a `watch` so that a slow follower costs nothing.
+    changed: watch::Sender<()>,
+}
+
+struct RunState {
+    status: NodeJobStatus,
+    events: Vec<NodeEvent>,
+    artifacts: Vec<StoredArtifact>,
+    fetched: HashSet<u32>,
+    ended_at: Option<Instant>,
+}
+
+impl Run {
+    /// A run that waits; its events are numbered from `first_number`.
+    pub fn new(order: CreateNodeJob, first_number: u64) -> Self {
+        let state = RunState {
+            status: NodeJobStatus::Queued,
+            events: Vec::new(),
+            artifacts: Vec::new(),
+            fetched: HashSet::new(),
+            ended_at: None,
+        };
+        Self { order, first_number, state: Mutex::new(state), changed: watch::Sender::new(()) }
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> NodeJobStatus {
+        locked(&self.state).status
+    }
+
+    /// When it ended, if it has.
+    pub fn ended_at(&self) -> Option<Instant> {
+        locked(&self.state).ended_at
+    }
+
+    /// Whether the same id may run again: it failed for a reason that lies with this node or this moment.
+    pub fn may_run_again(&self) -> bool {
+        let state = locked(&self.state);
+        matches!(state.events.last(), Some(NodeEvent::Failed { is_retryable: true, .. }))
+    }
+
+    /// The number of the event after its last: a later run of the same id goes on counting from there, so that a
+    /// follower's `Last-Event-ID` never hides that run's events.
+    pub fn next_number(&self) -> u64 {
+        self.first_number + locked(&self.state).events.len() as u64
+    }
+
+    /// How much memory its results take.
+    pub fn artifact_bytes(&self) -> u64 {
+        locked(&self.state).artifacts.iter().map(|stored| stored.artifact.bytes).sum()
+    }
+
+    /// Whether it has results nobody has fetched yet.
+    pub fn has_unfetched(&self) -> bool {
+        let state = locked(&self.state);
+        state.artifacts.len() > state.fetched.len()
+    }
+
+    /// One result; it counts as fetched from now on.
+    pub fn fetch_artifact(&self, index: u32) -> Option<StoredArtifact> {
+        let mut state = locked(&self.state);
+        let stored = state.artifacts.iter().find(|stored| stored.artifact.index == index)?.clone();
+        state.fetched.insert(index);
+        Some(stored)
+    }
+
+    pub(super) fn push(&self, event: NodeEvent) {
+        let mut state = locked(&self.state);
+        if state.status == NodeJobStatus::Queued && matches!(event, NodeEvent::Started) {
+            state.status = NodeJobStatus::Running;
+        }
+        state.events.push(event);
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn end(&self, event: NodeEvent, artifacts: Vec<StoredArtifact>, now: Instant) {
+        let mut state = locked(&self.state);
+        state.status = match event {
+            NodeEvent::Completed { .. } => NodeJobStatus::Completed,
+            NodeEvent::Cancelled => NodeJobStatus::Cancelled,
+            _ => NodeJobStatus::Failed,
+        };
+        state.events.push(event);
+        state.artifacts = artifacts;
+        state.ended_at = Some(now);
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    fn events_from(&self, number: u64) -> Vec<NumberedEvent> {
+        let state = locked(&self.state);
+        let skipped = number.saturating_sub(self.first_number) as usize;
+        (self.first_number..)
+            .zip(&state.events)
+            .skip(skipped)
+            .map(|(n, e)| (n, e.clone()))
+            .collect()
+    }
+
+    /// Every event after `last_seen`, those to come included, up to the one that ends the run.
+    pub fn follow(self: Arc<Self>, last_seen: Option<u64>) -> impl Stream<Item = NumberedEvent> {
+        // A number this log never gave comes from before a restart of the node: everything is new to that follower.
+        let next = last_seen
+            .filter(|number| *number < self.next_number())
+            .map_or(self.first_number, |number| number + 1)
+            .max(self.first_number);
+        let changed = self.changed.subscribe();
+        let position = Position { run: self, next, changed, ready: Vec::new().into_iter() };
+        stream::unfold(position, |mut position| async {
+            let event = position.next_event().await?;
+            Some((event, position))
+        })
+    }
+}
+
+struct Position {
+    run: Arc<Run>,
+    next: u64,
+    changed: watch::Receiver<()>,
+    ready: std::vec::IntoIter<NumberedEvent>,
+}
+
+impl Position {
+    async fn next_event(&mut self) -> Option<NumberedEvent> {
+        loop {
+            if let Some((number, event)) = self.ready.next() {
+                self.next = number + 1;
+                return Some((number, event));
+            }
+            // Seen before reading the log, so that an event pushed meanwhile wakes us again.
+            self.changed.borrow_and_update();
+            let has_ended = self.run.ended_at().is_some();
+            let events = self.run.events_from(self.next);
+            if events.is_empty() {
+                if has_ended {
+                    return None;
+                }
+                self.changed.changed().await.ok()?;
+            }
+            self.ready = events.into_iter();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use shared::{ids::JobId, node::image::ImageInput};
+
+    use super::*;
+
+    fn run(first_number: u64) -> Arc<Run> {
+        let order = CreateNodeJob {
+            id: JobId::from_random([1; 16]),
+            model: "tiny".to_owned(),
+            image: ImageInput::from_prompt("a fish".to_owned()),
+        };
+        Arc::new(Run::new(order, first_number))
+    }
+
+    fn failed() -> NodeEvent {
+        NodeEvent::Failed { code: "x".to_owned(), detail: "y".to_owned(), is_retryable: true }
+    }
+
+    #[tokio::test]
+    async fn a_follower_hears_the_past_then_the_present_then_the_end() {
+        let run = run(1);
+        run.push(NodeEvent::Queued { position: 0, estimated_ms: None });
+        let mut followed = Box::pin(run.clone().follow(None));
+        assert_eq!(followed.next().await.unwrap().0, 1);
+        let (next, ()) = tokio::join!(followed.next(), async { run.push(NodeEvent::Started) });
+        assert_eq!(next, Some((2, NodeEvent::Started)));
+        run.end(NodeEvent::Cancelled, Vec::new(), Instant::now());
+        assert_eq!(followed.next().await, Some((3, NodeEvent::Cancelled)));
+        assert_eq!(followed.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_follower_who_comes_back_hears_only_what_it_missed() {
+        let run = run(1);
+        run.push(NodeEvent::Started);
+        run.push(NodeEvent::Progress { step: 1, steps: 2 });
+        run.end(failed(), Vec::new(), Instant::now());
+        let missed: Vec<u64> =
+            run.clone().follow(Some(1)).map(|(number, _)| number).collect().await;
+        assert_eq!(missed, [2, 3]);
+        let nothing: Vec<_> = run.follow(Some(3)).collect().await;
+        assert!(nothing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_number_from_before_a_restart_hides_nothing() {
+        let run = run(1);
+        run.end(failed(), Vec::new(), Instant::now());
+        let heard: Vec<u64> = run.follow(Some(40)).map(|(number, _)| number).collect().await;
+        assert_eq!(heard, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_later_run_of_the_same_id_goes_on_counting() {
+        let first = run(1);
+        first.push(NodeEvent::Started);
+        first.end(failed(), Vec::new(), Instant::now());
+        assert!(first.may_run_again());
+        let second = run(first.next_number());
+        second.end(NodeEvent::Cancelled, Vec::new(), Instant::now());
+        let heard: Vec<u64> =
+            second.clone().follow(Some(2)).map(|(number, _)| number).collect().await;
+        assert_eq!(heard, [3]);
+        assert!(!second.may_run_again());
+    }
+}

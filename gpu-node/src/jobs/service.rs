@@ -1,0 +1,198 @@
+//! What can be done with jobs, free of HTTP: create, find, follow, fetch, delete, and drain.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::Stream;
+use shared::{
+    errors::FieldError,
+    ids::JobId,
+    node::jobs::{CreateNodeJob, NodeJob},
+};
+
+use super::{
+    book::JobBook,
+    catalog::{Catalog, ServedModel},
+    observer::ImageObserver,
+    run::{NumberedEvent, Run, StoredArtifact},
+};
+use crate::{
+    engines::image::ImageJob,
+    error::{Error, Result},
+    scheduler::{LaneJob, Refused},
+};
+
+/// How long somebody who is refused because of a drain should wait: for a restart, or to find another node.
+const RETRY_AFTER_DRAIN_MS: u64 = 10_000;
+
+/// A job that was created, or found because it was created before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub job: NodeJob,
+    pub is_new: bool,
+}
+
+/// How busy the node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub running: u32,
+    pub queued: u32,
+}
+
+/// The jobs of one node.
+pub struct Jobs {
+    pub catalog: Catalog,
+    pub book: Arc<JobBook>,
+    is_draining: AtomicBool,
+}
+
+impl Jobs {
+    /// No jobs yet.
+    pub fn new(catalog: Catalog, book: Arc<JobBook>) -> Self {
+        Self { catalog, book, is_draining: AtomicBool::new(false) }
+    }
+
+    /// Queues the job; the same order sent again attaches to its run.
+    pub fn create_job(&self, order: CreateNodeJob) -> Result<Opened> {
+        let model = self.catalog.find(&order.model).ok_or_else(|| unknown_model(&order.model))?;
+        // 53 bits: all that a JavaScript client keeps of a number.
+        let seed = rand::random::<u64>() >> 11;
+        let input = ImageJob::resolve(&order.image, &model.manifest.defaults, seed)
+            .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
+        let (run, is_new) = self.book.open(order, |run| self.submit(run, model, input))?;
+        Ok(Opened { job: self.describe(&run), is_new })
+    }
+
+    /// Where the job stands.
+    pub fn find_job(&self, id: JobId) -> Result<NodeJob> {
+        Ok(self.describe(&*self.find_run(id)?))
+    }
+
+    /// The job's events after `last_seen`, up to the one that ends it.
+    pub fn follow_job(
+        &self,
+        id: JobId,
+        last_seen: Option<u64>,
+    ) -> Result<impl Stream<Item = NumberedEvent> + use<>> {
+        Ok(self.find_run(id)?.follow(last_seen))
+    }
+
+    /// One result of the job.
+    pub fn find_artifact(&self, id: JobId, index: u32) -> Result<StoredArtifact> {
+        let stored = self.find_run(id)?.fetch_artifact(index).ok_or(Error::NotFound("artifact"))?;
+        self.book.note_fetched();
+        Ok(stored)
+    }
+
+    /// Cancels a job under way; forgets one that ended.
+    pub fn delete_job(&self, id: JobId) -> Result<()> {
+        let run = self.find_run(id)?;
+        if !self.book.forget_ended(id)
+            && let Some(model) = self.catalog.find(&run.order.model)
+        {
+            model.lane.cancel(id);
+        }
+        Ok(())
+    }
+
+    /// Takes nothing new from now on and hands back what waits.
+    pub fn close(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        for model in self.catalog.models() {
+            model.lane.close();
+        }
+    }
+
+    /// Stops what still runs: the drain has lasted long enough.
+    pub fn stop_running(&self) {
+        for model in self.catalog.models() {
+            model.lane.stop_running();
+        }
+    }
+
+    /// Whether [`Jobs::close`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// How busy the lanes are.
+    pub fn load(&self) -> Load {
+        let mut load = Load { running: 0, queued: 0 };
+        for status in self.catalog.models().iter().map(|model| model.lane.status()) {
+            load.running += u32::from(status.is_running);
+            load.queued += status.waiting as u32;
+        }
+        load
+    }
+
+    /// Fails with the reason while no job should be sent here.
+    pub fn check_ready(&self) -> Result<()> {
+        if self.is_draining() {
+            return Err(draining());
+        }
+        match self.catalog.unready_reason() {
+            Some(detail) => Err(Error::Unavailable { detail, retry_after_ms: 1_000 }),
+            None => Ok(()),
+        }
+    }
+
+    fn submit(&self, run: &Arc<Run>, model: &ServedModel, input: ImageJob) -> Result<()> {
+        let pixels = f64::from(input.width) * f64::from(input.height);
+        let observer = ImageObserver::new(
+            run.clone(),
+            self.book.clone(),
+            model.manifest.revision.clone(),
+            model.engine_version,
+        );
+        let job = LaneJob {
+            id: run.order.id,
+            weight: pixels * f64::from(input.steps) * f64::from(input.num_images),
+            input,
+            observer: Arc::new(observer),
+        };
+        model.lane.submit(job).map_err(|refused| match refused {
+            Refused::Full { retry_after_ms } => Error::QueueFull { retry_after_ms },
+            Refused::Draining => draining(),
+        })
+    }
+
+    fn find_run(&self, id: JobId) -> Result<Arc<Run>> {
+        self.book.find(id).ok_or(Error::NotFound("job"))
+    }
+
+    fn describe(&self, run: &Run) -> NodeJob {
+        let id = run.order.id;
+        let place = self.catalog.find(&run.order.model).and_then(|model| model.lane.place(id));
+        NodeJob {
+            id,
+            status: run.status(),
+            model: run.order.model.clone(),
+            queue_position: place.map_or(0, |place| place.position),
+            estimated_ms: place.and_then(|place| place.estimated_ms),
+        }
+    }
+}
+
+fn draining() -> Error {
+    Error::Unavailable {
+        detail: "the node is shutting down".to_owned(),
+        retry_after_ms: RETRY_AFTER_DRAIN_MS,
+    }
+}
+
+fn unknown_model(name: &str) -> Error {
+    Error::InvalidFields(vec![FieldError {
+        pointer: "/model".to_owned(),
+        code: "choice".to_owned(),
+        detail: format!("this node has no model {name}"),
+    }])
+}
+
+fn below(prefix: &str, errors: Vec<FieldError>) -> Vec<FieldError> {
+    errors
+        .into_iter()
+        .map(|error| FieldError { pointer: format!("{prefix}{}", error.pointer), ..error })
+        .collect()
+}

@@ -1,0 +1,178 @@
+//! `gpu-node serve`: from a configuration to a listening node. What happens from then on is `lifetime.rs`'s.
+
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use shared::api::fleet::RegisterNode;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, ServeConfig},
+    engines::{Devices, EngineError, image::ImageEngine},
+    fleet::{EdgeClient, FleetError, Membership, Pace},
+    jobs::{Catalog, JobBook, Jobs, LaneCommons, ServedModel, SystemClock},
+    lifetime::{Patience, serve_until, watch_signals},
+    registry::{Manifest, ManifestError, Registry, load_image_engine},
+    scheduler::{LoadEngine, MemoryBudget, Metrics},
+    state::AppState,
+};
+
+/// Why the node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Models(#[from] ManifestError),
+    #[error("{names} cannot be preloaded: no such model in {folder}")]
+    NoSuchModel { names: String, folder: String },
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: String, source: io::Error },
+    #[error("the fleet client cannot be set up: {0}")]
+    Fleet(#[from] FleetError),
+    #[error("the system refused what the node needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the command until a signal ends it; 2 when it could not start.
+pub fn run(config: ServeConfig) -> ExitCode {
+    let outcome = start_logs(&config.log).map_err(StartError::from).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let outcome = runtime.block_on(serve(config));
+        // An engine that never came to its next `emit` must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start_logs(config: &LogConfig) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .map_err(|_| ConfigError::LogLevel(config.log_level.clone()))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An error means that the process logs already.
+    let _ = match config.log_format {
+        LogFormat::Text => logs.with_ansi(false).try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+async fn serve(config: ServeConfig) -> Result<(), StartError> {
+    let access = config.access.access()?;
+    let fleet = config.fleet.settings()?;
+    let metrics = Arc::new(Metrics::default());
+    let commons = LaneCommons {
+        capacity: config.jobs.queue_capacity,
+        budget: Arc::new(MemoryBudget::new(
+            config.models.memory_budget_mb.map(|mb| mb.saturating_mul(1 << 20)),
+        )),
+        metrics: metrics.clone(),
+    };
+    let catalog = open_catalog(&config.models, &commons)?;
+    let (host, port) = (config.server.host.as_str(), config.server.port);
+    let listener = TcpListener::bind((host, port))
+        .await
+        .map_err(|source| StartError::Bind { address: format!("{host}:{port}"), source })?;
+
+    let book = JobBook::new(config.jobs.retention(), Arc::new(SystemClock), metrics.clone());
+    let jobs = Arc::new(Jobs::new(catalog, Arc::new(book)));
+    let client = match fleet {
+        Some(settings) => Some(edge_client(settings, &jobs, listener.local_addr()?)?),
+        None => None,
+    };
+    let state = AppState { jobs, metrics, access };
+    let patience = Patience {
+        drain: Duration::from_secs(config.server.drain_timeout_s),
+        linger: Duration::from_secs(config.server.drain_linger_s),
+    };
+    let (mut first, mut second) = watch_signals()?;
+    let membership =
+        client.map(|client| Membership::start(client, state.jobs.clone(), Pace::default()));
+    let served = serve_until(listener, state, membership, patience, async move {
+        let _ = first.wait_for(|count| *count >= 1).await;
+    });
+    tokio::select! {
+        served = served => Ok(served?),
+        _ = second.wait_for(|count| *count >= 2) => {
+            tracing::warn!("stopped at once by a second signal");
+            Ok(())
+        }
+    }
+}
+
+fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog, StartError> {
+    let registry = Registry::open(&config.models_dir)?;
+    let devices = Devices::detect();
+    let models = registry
+        .models()
+        .iter()
+        .map(|manifest| {
+            ServedModel::start(manifest.clone(), loader(manifest.clone(), devices.clone()), commons)
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    let catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
+    let mut missing = Vec::new();
+    for name in config.preloaded() {
+        match catalog.find(name) {
+            Some(model) => model.lane.preload(),
+            None => missing.push(name),
+        }
+    }
+    if !missing.is_empty() {
+        let folder = config.models_dir.display().to_string();
+        return Err(StartError::NoSuchModel { names: missing.join(", "), folder });
+    }
+    Ok(catalog)
+}
+
+fn loader(manifest: Manifest, devices: Devices) -> LoadEngine<ImageEngine> {
+    Box::new(move || {
+        load_image_engine(&manifest, &devices).map_err(|e| EngineError::Failed(e.to_string()))
+    })
+}
+
+fn edge_client(
+    settings: FleetSettings,
+    jobs: &Jobs,
+    address: SocketAddr,
+) -> Result<EdgeClient, FleetError> {
+    let node = RegisterNode {
+        node_id: settings.node_id.unwrap_or_else(|| default_node_id(address.port())),
+        url: settings.public_url.unwrap_or_else(|| default_url(address)),
+        models: jobs.catalog.models().iter().map(|model| model.manifest.name.clone()).collect(),
+        capacity: jobs.catalog.capacity() as u32,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    EdgeClient::new(settings.edge_url, settings.join_token, node)
+}
+
+fn default_url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        tracing::warn!(
+            "NODE_PUBLIC_URL is not set: an edge on another machine will not find this node"
+        );
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+}
+
+fn default_node_id(port: u16) -> String {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let plain: String = host
+        .chars()
+        .take(90)
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '-' })
+        .collect();
+    format!("{plain}-{port}")
+}
