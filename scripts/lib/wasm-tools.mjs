@@ -1,0 +1,66 @@
+// The programs that turn the compiled wasm into a Worker: worker-build, wasm-bindgen, esbuild and wasm-opt.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import https from 'node:https';
+import { delimiter, dirname, join } from 'node:path';
+import { nodeEnv } from './packages.mjs';
+import { CACHE, inRoot, lockedVersion, pinnedRust, toolDir, WORKER_BUILD } from './paths.mjs';
+import { capture, CARGO_BAR, quietly } from './processes.mjs';
+import { say, step } from './progress.mjs';
+import { wasmToolchain } from './wasm-toolchain.mjs';
+
+/** The environment of a wasm build; each program that we hold is named, worker-build fetches the others itself. */
+export function wasmEnv() {
+  const builder = findTool('worker-build', WORKER_BUILD);
+  const bindgen = findTool('wasm-bindgen', lockedVersion('wasm-bindgen'));
+  const toolchain = wasmToolchain();
+  if (!builder || !toolchain) return undefined;
+  const env = nodeEnv({
+    ...toolchain,
+    ESBUILD_BIN: inRoot('node_modules', '.bin', 'esbuild'),
+    WASM_OPT_BIN: inRoot('node_modules', '.bin', 'wasm-opt'),
+    ...(bindgen && { WASM_BINDGEN_BIN: bindgen }),
+  });
+  return { ...env, PATH: [dirname(builder), env.PATH].join(delimiter) };
+}
+
+export async function ensureWasmTools() {
+  await ensureTool('worker-build', WORKER_BUILD, ['worker-build', '--locked']);
+  const version = lockedVersion('wasm-bindgen');
+  if (!version || findTool('wasm-bindgen', version)) return;
+  if (await reaches('github.com')) {
+    say(`  wasm-bindgen ${version}: worker-build fetches it by itself`);
+    return;
+  }
+  // Not --locked: its own lock file names versions that have left some registries.
+  await ensureTool('wasm-bindgen', version, ['wasm-bindgen-cli', '--bin', 'wasm-bindgen']);
+}
+
+/** A program in exactly this version: ours from the cache, or one on the PATH. */
+function findTool(name, version) {
+  if (!version) return undefined;
+  const ours = join(toolDir(name, version), 'bin', name);
+  if (existsSync(ours)) return ours;
+  const path = process.env.CHANDELLE_OWN_TOOLS ? undefined : capture('sh', ['-c', `command -v ${name}`]);
+  return path && capture(path, ['--version'])?.split(' ').pop() === version ? path : undefined;
+}
+
+async function ensureTool(name, version, [crate, ...flags]) {
+  if (findTool(name, version)) return;
+  mkdirSync(CACHE, { recursive: true });
+  const toolchain = capture('rustup', ['--version']) ? { RUSTUP_TOOLCHAIN: pinnedRust() } : {};
+  // The cache as working directory and a target folder of its own: this build must not see the project's settings.
+  const env = { ...process.env, ...CARGO_BAR, ...toolchain, CARGO_TARGET_DIR: join(CACHE, 'build') };
+  await step(`${name} ${version}, compiled from crates.io (once per machine)`, (update) =>
+    quietly('cargo', ['install', crate, '--version', version, '--root', toolDir(name, version), ...flags], { cwd: CACHE, env, update }),
+  );
+}
+
+function reaches(host) {
+  return new Promise((resolve) => {
+    const request = https.request({ host, method: 'HEAD', timeout: 4000 }, (response) => resolve(response.statusCode < 500));
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(false));
+    request.end();
+  });
+}
