@@ -1,6 +1,6 @@
 // The programs that turn the compiled wasm into a Worker: worker-build, wasm-bindgen, esbuild and wasm-opt.
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import https from 'node:https';
 import { delimiter, dirname, join } from 'node:path';
 import { nodeEnv } from './packages.mjs';
@@ -8,6 +8,11 @@ import { CACHE, inRoot, lockedVersion, pinnedRust, toolDir, WORKER_BUILD } from 
 import { capture, CARGO_BAR, quietly } from './processes.mjs';
 import { say, step } from './progress.mjs';
 import { wasmToolchain } from './wasm-toolchain.mjs';
+
+const BUILD = join(CACHE, 'build');
+
+/** These programs run for seconds: compiling them well would take longer than it ever saves. */
+const LIGHT = { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1', CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_DEBUG: 'false' };
 
 /** The environment of a wasm build; each program that we hold is named, worker-build fetches the others itself. */
 export function wasmEnv() {
@@ -25,6 +30,14 @@ export function wasmEnv() {
 }
 
 export async function ensureWasmTools() {
+  try {
+    await ensureBoth();
+  } finally {
+    rmSync(BUILD, { recursive: true, force: true });
+  }
+}
+
+async function ensureBoth() {
   await ensureTool('worker-build', WORKER_BUILD, ['worker-build', '--locked']);
   const version = lockedVersion('wasm-bindgen');
   if (!version || findTool('wasm-bindgen', version)) return;
@@ -50,7 +63,7 @@ async function ensureTool(name, version, [crate, ...flags]) {
   mkdirSync(CACHE, { recursive: true });
   const toolchain = capture('rustup', ['--version']) ? { RUSTUP_TOOLCHAIN: pinnedRust() } : {};
   // The cache as working directory and a target folder of its own: this build must not see the project's settings.
-  const env = { ...process.env, ...CARGO_BAR, ...toolchain, CARGO_TARGET_DIR: join(CACHE, 'build') };
+  const env = { ...process.env, ...CARGO_BAR, ...LIGHT, ...toolchain, CARGO_TARGET_DIR: BUILD };
   await step(`${name} ${version}, compiled from crates.io (once per machine)`, (update) =>
     quietly('cargo', ['install', crate, '--version', version, '--root', toolDir(name, version), ...flags], { cwd: CACHE, env, update }),
   );

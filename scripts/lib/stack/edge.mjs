@@ -49,7 +49,7 @@ export function edgeCommand(dir, { port, inspectorPort }) {
       inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'),
       ...['dev', '--config', join(folderOf(dir), 'wrangler.json'), '--ip', '127.0.0.1', '--port', String(port)],
       ...['--inspector-port', String(inspectorPort), '--persist-to', join(folderOf(dir), 'state')],
-      ...['--show-interactive-dev-session=false', '--log-level', 'info'],
+      ...['--show-interactive-dev-session=false'],
     ],
     cwd: folderOf(dir),
     // Two stacks must not see each other through wrangler's folder in the home directory.
