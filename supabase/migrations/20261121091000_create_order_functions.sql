@@ -1,13 +1,6 @@
 -- Ordering a job and asking for one's credits. Called with the person's own token, so calling them without the
 -- edge gains nothing: same price, same cap, and the input is validated again before anything runs.
 
-create function private.job_json(p_job public.jobs) returns jsonb
-language sql stable set search_path = ''
-as $$
-  -- A row that was not found would otherwise become an object of nulls.
-  select case when p_job.id is not null then to_jsonb(p_job) end;
-$$;
-
 -- The person behind the token; 401 for a key without one.
 create function private.require_user() returns uuid
 language plpgsql stable set search_path = ''
@@ -68,7 +61,7 @@ begin
   select * into job from public.jobs where id = p_id;
   if found then
     if job.user_id = caller and job.kind = p_kind and job.input = p_input then
-      return private.job_json(job);
+      return to_jsonb(job);
     end if;
     raise sqlstate 'PT409' using message = 'this id belongs to another job';
   end if;
@@ -94,7 +87,7 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'this id belongs to another job';
   end if;
-  return private.job_json(job);
+  return to_jsonb(job);
 end;
 $$;
 

@@ -1,6 +1,21 @@
 -- The three ends of a job. Each takes the row's lock, looks whether the job has ended, and does everything or nothing:
 -- so effects happen once, however often and however concurrently they are called.
 
+-- The job, to be changed by nobody else until the end of the transaction.
+create function private.lock_job(p_id uuid) returns public.jobs
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  job public.jobs;
+begin
+  select * into job from public.jobs where id = p_id for update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'no such job';
+  end if;
+  return job;
+end;
+$$;
+
 -- What is told to the outside about a job: its input and its end. The person is left out.
 create function private.add_outbox_entry(p_job public.jobs, p_event text, p_details jsonb) returns void
 language sql volatile set search_path = ''
@@ -39,9 +54,9 @@ declare
   folder text;
   missing text;
 begin
-  select * into job from public.jobs where id = p_id for update;
-  if not found or job.finished_at is not null then
-    return jsonb_build_object('applied', false, 'job', private.job_json(job));
+  job := private.lock_job(p_id);
+  if job.finished_at is not null then
+    return jsonb_build_object('applied', false, 'job', to_jsonb(job));
   end if;
 
   if jsonb_typeof(p_outputs) is distinct from 'array' or jsonb_array_length(p_outputs) = 0 then
@@ -89,12 +104,12 @@ begin
     'image_path', p_outputs -> 0 ->> 'path',
     'metadata', coalesce(p_metadata, '{}')
   ));
-  return jsonb_build_object('applied', true, 'job', private.job_json(job));
+  return jsonb_build_object('applied', true, 'job', to_jsonb(job));
 end;
 $$;
 
 comment on function public.finish_job(uuid, jsonb, jsonb) is
-  'Completes a job: its rows, its charge and its outbox entry, once. {applied: false} if it has ended or is gone; 409 if a file is missing; 422.';
+  'Completes a job: its rows, its charge and its outbox entry, once. {applied, job}: not applied if it had ended; 404, 409 if a file is missing, 422.';
 
 create function public.fail_job(p_id uuid, p_code text, p_detail text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -102,17 +117,17 @@ as $$
 declare
   job public.jobs;
 begin
-  select * into job from public.jobs where id = p_id for update;
-  if not found or job.finished_at is not null then
-    return jsonb_build_object('applied', false, 'job', private.job_json(job));
+  job := private.lock_job(p_id);
+  if job.finished_at is not null then
+    return jsonb_build_object('applied', false, 'job', to_jsonb(job));
   end if;
   job := private.end_as_failed(job, p_code, p_detail);
-  return jsonb_build_object('applied', true, 'job', private.job_json(job));
+  return jsonb_build_object('applied', true, 'job', to_jsonb(job));
 end;
 $$;
 
 comment on function public.fail_job(uuid, text, text) is
-  'Ends a job as failed, without a charge, once. {applied: false} if it has ended or is gone.';
+  'Ends a job as failed, without a charge, once. {applied, job}: not applied if it had ended; 404.';
 
 create function public.cancel_job(p_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -121,8 +136,8 @@ declare
   caller uuid := private.require_user();
   job public.jobs;
 begin
-  select * into job from public.jobs where id = p_id for update;
-  if not found or (job.user_id <> caller and not public.is_admin()) then
+  job := private.lock_job(p_id);
+  if job.user_id <> caller and not public.is_admin() then
     raise sqlstate 'PT404' using message = 'no such job';
   end if;
   if job.finished_at is null then
@@ -133,7 +148,7 @@ begin
     where id = p_id
     returning * into job;
   end if;
-  return private.job_json(job);
+  return to_jsonb(job);
 end;
 $$;
 

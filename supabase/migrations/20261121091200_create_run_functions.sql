@@ -19,8 +19,9 @@ declare
 begin
   select * into job from public.jobs where id = p_id for update;
   if not found then
-    outcome := 'missing';
-  elsif job.finished_at is not null then
+    return jsonb_build_object('outcome', 'missing', 'job', null);
+  end if;
+  if job.finished_at is not null then
     outcome := 'ended';
   elsif job.lease_until > now() then
     outcome := 'busy';
@@ -37,7 +38,7 @@ begin
     returning * into job;
     outcome := 'claimed';
   end if;
-  return jsonb_build_object('outcome', outcome, 'job', private.job_json(job));
+  return jsonb_build_object('outcome', outcome, 'job', to_jsonb(job));
 end;
 $$;
 
@@ -64,13 +65,16 @@ begin
   returning status into now_at;
   if not found then
     select status into now_at from public.jobs where id = p_id;
+    if not found then
+      raise sqlstate 'PT404' using message = 'no such job';
+    end if;
   end if;
   return jsonb_build_object('status', now_at);
 end;
 $$;
 
 comment on function public.report_progress(uuid, text, integer, text, integer) is
-  'Moves a running job on and extends its lease. {status} as it now is, so that a run learns of a cancellation; null if the job is gone.';
+  'Moves a running job on and extends its lease. {status} as it now is, so that a run learns of a cancellation; 404, 422.';
 
 create function public.release_job(p_id uuid, p_message text, p_counts boolean) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -88,13 +92,16 @@ begin
   returning status into now_at;
   if not found then
     select status into now_at from public.jobs where id = p_id;
+    if not found then
+      raise sqlstate 'PT404' using message = 'no such job';
+    end if;
   end if;
   return jsonb_build_object('status', now_at);
 end;
 $$;
 
 comment on function public.release_job(uuid, text, boolean) is
-  'Puts an unfinished job back into the queue; with p_counts false the run doesn''t count as an attempt. {status}.';
+  'Puts an unfinished job back into the queue; with p_counts false the run doesn''t count as an attempt. {status}; 404.';
 
 create function public.reap_jobs(p_limit integer, p_queued_grace_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = ''
