@@ -1,7 +1,7 @@
 //! One job's room: numbered events, replay from a number, and nothing after the end.
 
 use serde::{Deserialize, Serialize};
-use shared::{api::jobs::JobEvent, ids::JobId};
+use shared::api::jobs::JobEvent;
 
 /// Events kept for replay: the steps of the longest run twice over.
 const EVENTS_MAX: usize = 400;
@@ -17,7 +17,7 @@ pub const KEPT_IDLE_MS: u64 = 24 * 60 * 60 * 1000;
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum RoomCall {
     Publish { event: JobEvent },
-    Watch { job: JobId, last_event_id: Option<u64>, present: JobEvent },
+    Watch { last_event_id: Option<u64>, present: JobEvent },
     WaitForEnd { timeout_ms: u64 },
 }
 
@@ -123,7 +123,7 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
-    use shared::api::jobs::JobStatus;
+    use shared::{api::jobs::JobStatus, ids::JobId};
 
     use super::*;
 

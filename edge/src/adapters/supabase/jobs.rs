@@ -1,0 +1,180 @@
+//! The table `jobs`, through the database's functions.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::{
+    api::{
+        Page,
+        jobs::{Job, JobError, JobKind, JobOutput, JobStatus, JobsRemoved},
+    },
+    ids::JobId,
+};
+
+use super::{
+    client::{Role, SupabaseClient},
+    pages::{page_of, page_query},
+};
+use crate::{
+    caller::AccessToken,
+    error::{Error, Result},
+    ports::{
+        gates::LedgerState,
+        stores::{Claim, Ending, JobFilter, JobProgress, JobStore},
+    },
+};
+
+/// Jobs in Supabase.
+pub struct SupabaseJobStore {
+    pub client: Arc<SupabaseClient>,
+}
+
+#[derive(Deserialize)]
+struct Claimed {
+    outcome: String,
+    job: Option<Job>,
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    applied: bool,
+    job: Option<Job>,
+}
+
+#[derive(Deserialize)]
+struct StatusNow {
+    status: Option<JobStatus>,
+}
+
+#[derive(Deserialize)]
+struct Reaped {
+    id: JobId,
+}
+
+impl SupabaseJobStore {
+    async fn as_service<T: serde::de::DeserializeOwned>(
+        &self,
+        function: &str,
+        arguments: Value,
+    ) -> Result<T> {
+        self.client.rpc(Role::Service, function, arguments).await
+    }
+
+    async fn end(&self, function: &str, arguments: Value) -> Result<Ending> {
+        let ended: Ended = self.as_service(function, arguments).await?;
+        let job = ended.job.ok_or(Error::NotFound)?;
+        Ok(Ending { is_applied: ended.applied, job })
+    }
+}
+
+#[async_trait]
+impl JobStore for SupabaseJobStore {
+    async fn create(
+        &self,
+        token: &AccessToken,
+        id: JobId,
+        kind: JobKind,
+        input: &Value,
+    ) -> Result<Job> {
+        let order = json!({ "p_id": id, "p_kind": kind, "p_input": input });
+        self.client.rpc(Role::User(token), "create_job", order).await
+    }
+
+    async fn find(&self, token: &AccessToken, id: JobId) -> Result<Option<Job>> {
+        let rows = self.client.select(Role::User(token), format!("jobs?id=eq.{id}")).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    async fn list(&self, token: &AccessToken, filter: &JobFilter) -> Result<Page<Job>> {
+        let mut query = format!("jobs?{}", page_query(filter.limit, filter.cursor.as_deref())?);
+        if let Some(status) = filter.status {
+            query.push_str(&format!("&status=eq.{status}"));
+        }
+        if let Some(kind) = filter.kind {
+            query.push_str(&format!("&kind=eq.{}", kind.as_str()));
+        }
+        let rows: Vec<Job> = self.client.select(Role::User(token), query).await?;
+        Ok(page_of(rows, filter.limit, |job| (&job.created_at, job.id.0)))
+    }
+
+    async fn cancel(&self, token: &AccessToken, id: JobId) -> Result<Job> {
+        self.client.rpc(Role::User(token), "cancel_job", json!({ "p_id": id })).await
+    }
+
+    async fn remove_finished(&self, token: &AccessToken, older_than_days: u32) -> Result<u64> {
+        let age = json!({ "p_older_than_days": older_than_days });
+        let removed: JobsRemoved =
+            self.client.rpc(Role::User(token), "remove_finished_jobs", age).await?;
+        Ok(removed.removed)
+    }
+
+    async fn ledger(&self, token: &AccessToken) -> Result<LedgerState> {
+        self.client.rpc(Role::User(token), "get_credits", json!({})).await
+    }
+
+    async fn claim(&self, id: JobId, lease_s: u32) -> Result<Claim> {
+        let order = json!({ "p_id": id, "p_lease_seconds": lease_s });
+        let claimed: Claimed = self.as_service("claim_job", order).await?;
+        match (claimed.outcome.as_str(), claimed.job) {
+            ("claimed", Some(job)) => Ok(Claim::Claimed(Box::new(job))),
+            ("ended", Some(job)) => Ok(Claim::Ended(Box::new(job))),
+            ("busy", _) => Ok(Claim::Busy),
+            ("missing", _) => Ok(Claim::Missing),
+            (outcome, _) => Err(Error::internal(format!("claim_job answered {outcome}"))),
+        }
+    }
+
+    async fn report(&self, id: JobId, progress: JobProgress, lease_s: u32) -> Result<JobStatus> {
+        let now: StatusNow = self
+            .as_service(
+                "report_progress",
+                json!({
+                    "p_id": id,
+                    "p_status": progress.status,
+                    "p_progress": progress.progress,
+                    "p_message": progress.message,
+                    "p_lease_seconds": lease_s,
+                }),
+            )
+            .await?;
+        // A job that is gone needs nothing more, as one that was cancelled.
+        Ok(now.status.unwrap_or(JobStatus::Cancelled))
+    }
+
+    async fn release(&self, id: JobId, message: &str, counts: bool) -> Result<()> {
+        let order = json!({ "p_id": id, "p_message": message, "p_counts": counts });
+        self.as_service::<StatusNow>("release_job", order).await.map(drop)
+    }
+
+    async fn finish(&self, id: JobId, outputs: &[JobOutput], metadata: &Value) -> Result<Ending> {
+        let order = json!({ "p_id": id, "p_outputs": outputs, "p_metadata": metadata });
+        self.end("finish_job", order).await
+    }
+
+    async fn fail(&self, id: JobId, error: &JobError) -> Result<Ending> {
+        let order = json!({ "p_id": id, "p_code": error.code, "p_detail": error.detail });
+        self.end("fail_job", order).await
+    }
+
+    async fn reap(&self, limit: u32, queued_grace_s: u32) -> Result<Vec<JobId>> {
+        let order = json!({ "p_limit": limit, "p_queued_grace_seconds": queued_grace_s });
+        let reaped: Vec<Reaped> = self.as_service("reap_jobs", order).await?;
+        Ok(reaped.into_iter().map(|job| job.id).collect())
+    }
+
+    async fn counts(&self) -> Result<Vec<(String, u64)>> {
+        let mut counts: BTreeMap<String, BTreeMap<String, u64>> =
+            self.as_service("job_counts", json!({})).await?;
+        let jobs = counts.remove("jobs").unwrap_or_default().into_iter();
+        let outbox = counts.remove("outbox").unwrap_or_default().into_iter();
+        let outbox = outbox.map(|(status, count)| (format!("outbox_{status}"), count));
+        Ok(jobs.chain(outbox).collect())
+    }
+
+    async fn delete_old_rows(&self) -> Result<Vec<(String, u64)>> {
+        let deleted: BTreeMap<String, u64> = self.as_service("delete_old_rows", json!({})).await?;
+        Ok(deleted.into_iter().collect())
+    }
+}

@@ -1,0 +1,16 @@
+//! The stores, kept by Supabase: PostgREST for rows and functions, Storage for files.
+
+mod admin;
+mod client;
+mod errors;
+mod jobs;
+mod outbox;
+mod pages;
+mod scenes;
+mod storage;
+
+pub use admin::SupabaseAdminStore;
+pub use client::SupabaseClient;
+pub use jobs::SupabaseJobStore;
+pub use outbox::SupabaseOutboxStore;
+pub use scenes::SupabaseSceneStore;
