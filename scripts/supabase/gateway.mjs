@@ -3,9 +3,11 @@
 
 import { createAdminApi } from './admin-api.mjs';
 import { json } from './responses.mjs';
+import { foldListing, widenListing } from './storage-list.mjs';
 
 const BEARER_JWT = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i;
 const SIGN_ROUTE = /^\/storage\/v1\/object\/(upload\/)?sign\//;
+const LIST_ROUTE = /^\/storage\/v1\/object\/list\/[^/]+$/;
 
 /**
  * @param {{app: object, database: object, tokens: object, access: object}} parts
@@ -38,9 +40,15 @@ export function createGateway({ app, database, tokens, access }) {
       const url = body.signedUrl.replace(/^\/storage\/v1/, '');
       body = pathname.includes('/upload/sign/') ? { url, token: body.token } : { signedURL: url };
     }
-    const headers = new Headers(response.headers);
-    headers.delete('content-length');
-    return new Response(JSON.stringify(body), { status: response.status, headers });
+    return replaceBody(response, body);
+  }
+
+  const forward = (request, peerAddress) => app.fetch(request, { peerAddress: peerAddress ?? null });
+
+  async function list(request, peerAddress) {
+    const body = await request.json().catch(() => ({}));
+    const response = await forward(withBody(request, widenListing(body)), peerAddress);
+    return response.status === 200 ? replaceBody(response, foldListing(await response.json(), body)) : response;
   }
 
   return async (request, peerAddress) => {
@@ -51,13 +59,26 @@ export function createGateway({ app, database, tokens, access }) {
 
     const bearer = BEARER_JWT.exec(request.headers.get('authorization') ?? '')?.[1];
     const inner = bearer && (await tokens.toInner(bearer));
-    let forwarded = request;
-    if (inner) {
-      const headers = new Headers(request.headers);
-      headers.set('authorization', `Bearer ${inner}`);
-      forwarded = new Request(request, { headers });
-    }
-    const response = await app.fetch(forwarded, { peerAddress: peerAddress ?? null });
-    return reshape(pathname, request.method, response);
+    const ours = inner ? withHeader(request, 'authorization', `Bearer ${inner}`) : request;
+    if (request.method === 'POST' && LIST_ROUTE.test(pathname)) return list(ours, peerAddress);
+    return reshape(pathname, request.method, await forward(ours, peerAddress));
   };
+}
+
+function withHeader(request, name, value) {
+  const headers = new Headers(request.headers);
+  headers.set(name, value);
+  return new Request(request, { headers });
+}
+
+function withBody(request, body) {
+  const headers = new Headers(request.headers);
+  headers.delete('content-length');
+  return new Request(request.url, { method: request.method, headers, body: JSON.stringify(body) });
+}
+
+function replaceBody(response, body) {
+  const headers = new Headers(response.headers);
+  headers.delete('content-length');
+  return new Response(JSON.stringify(body), { status: response.status, headers });
 }
