@@ -37,6 +37,8 @@ pub enum LimitedAction {
 }
 
 impl LimitedAction {
+    pub const ALL: [Self; 3] = [Self::RequestByIp, Self::RequestByUser, Self::Generate];
+
     /// The name in the `RateLimit-Policy` field.
     pub fn policy(self) -> &'static str {
         match self {

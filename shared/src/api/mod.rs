@@ -2,9 +2,11 @@
 
 pub mod credits;
 pub mod fleet;
+pub mod health;
 pub mod jobs;
 pub mod outbox;
 pub mod scenes;
+pub mod settings;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,78 @@
+//! `GET /api/metrics`: numbers for Prometheus, read when asked for. The edge itself counts nothing: it has no memory.
+
+use std::fmt::Write;
+
+use axum::http::{HeaderName, header};
+
+use crate::{
+    error::Result,
+    http::{
+        extract::{MetricsReader, State},
+        routes::Routes,
+    },
+    ports::fleet::NodeState,
+    routes,
+};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Before the statuses of outbox rows in what the store counts.
+const OUTBOX_PREFIX: &str = "outbox_";
+
+pub fn routes() -> Routes {
+    routes![read_metrics]
+}
+
+/// Read the numbers of jobs, outbox messages and nodes, in Prometheus' text format.
+#[utoipa::path(get, path = "/api/metrics", tag = "operations", responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = "4XX", body = shared::errors::ErrorBody, content_type = "application/problem+json"),
+))]
+pub async fn read_metrics(
+    State(state): State,
+    _reader: MetricsReader,
+) -> Result<([(HeaderName, &'static str); 1], String)> {
+    let counts = state.jobs.counts().await?;
+    let nodes = state.fleet.list().await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&counts, &nodes)))
+}
+
+fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
+    let mut text = String::new();
+    let is_outbox = |name: &str| name.starts_with(OUTBOX_PREFIX);
+    family(&mut text, "chandelle_jobs", "Jobs by status.");
+    for (status, count) in counts.iter().filter(|(name, _)| !is_outbox(name)) {
+        sample(&mut text, &format!("chandelle_jobs{{status=\"{}\"}}", escaped(status)), *count);
+    }
+    family(&mut text, "chandelle_outbox_messages", "Messages to third parties by status.");
+    for (name, count) in counts.iter().filter(|(name, _)| is_outbox(name)) {
+        let status = escaped(name.trim_start_matches(OUTBOX_PREFIX));
+        sample(&mut text, &format!("chandelle_outbox_messages{{status=\"{status}\"}}"), *count);
+    }
+    let healthy = nodes.iter().filter(|node| node.is_healthy);
+    let sum = |of: fn(&NodeState) -> u32| nodes.iter().map(|node| u64::from(of(node))).sum::<u64>();
+    let gauges = [
+        ("chandelle_nodes_healthy", "Nodes that take work.", healthy.count() as u64),
+        ("chandelle_nodes_total", "Nodes that are known.", nodes.len() as u64),
+        ("chandelle_nodes_running", "Runs under way on all nodes.", sum(|node| node.running)),
+        ("chandelle_nodes_queued", "Runs waiting on all nodes.", sum(|node| node.queued)),
+    ];
+    for (name, help, value) in gauges {
+        family(&mut text, name, help);
+        sample(&mut text, name, value);
+    }
+    text
+}
+
+fn family(text: &mut String, name: &str, help: &str) {
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+}
+
+fn sample(text: &mut String, name: &str, value: u64) {
+    let _ = writeln!(text, "{name} {value}");
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,3 @@
+//! Grimoire's scenes.
+
+pub mod service;
