@@ -59,3 +59,14 @@ impl From<Stopped> for EngineError {
         Self::Cancelled
     }
 }
+
+impl From<candle_core::Error> for EngineError {
+    fn from(error: candle_core::Error) -> Self {
+        let text = error.to_string();
+        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
+            Self::OutOfMemory(text)
+        } else {
+            Self::Failed(text)
+        }
+    }
+}

@@ -1,8 +1,11 @@
 //! The models. Each engine is blocking code on one thread; it knows nothing of queues, HTTP or tokio.
 
+mod checkpoint;
+mod config_file;
 pub mod device;
 pub mod engine;
 pub mod image;
+mod layers;
 
 pub use device::Devices;
 pub use engine::{Engine, EngineError, Sink, Stopped};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::DType;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -54,6 +55,16 @@ pub enum WeightType {
     F16,
     #[default]
     Bf16,
+}
+
+impl From<WeightType> for DType {
+    fn from(weights: WeightType) -> Self {
+        match weights {
+            WeightType::F32 => Self::F32,
+            WeightType::F16 => Self::F16,
+            WeightType::Bf16 => Self::BF16,
+        }
+    }
 }
 
 /// One model: everything the node must know before loading it.

@@ -90,6 +90,11 @@ impl ImageJob {
             format: input.format.unwrap_or(defaults.format),
         })
     }
+
+    /// The seed of picture `index`: alone, it gives the same picture.
+    pub fn seed_of(&self, index: u32) -> u64 {
+        self.seed.wrapping_add(index.into())
+    }
 }
 
 fn check_side(name: &str, side: u32, defaults: &ModelDefaults) -> Option<FieldError> {

@@ -1,6 +1,10 @@
 //! Image models: the orders they take, the pictures they give.
 
 mod job;
+mod noise;
+mod picture;
+pub mod schedulers;
+pub mod stable_diffusion;
 
 pub use job::{EncodedImage, ImageJob, ImageStep, ModelDefaults};
 

@@ -1,0 +1,215 @@
+//! From pixels to the bytes of a file that says how it was made.
+
+use std::io::Cursor;
+
+use image::{
+    DynamicImage, ImageEncoder, RgbImage,
+    codecs::{jpeg::JpegEncoder, webp::WebPEncoder},
+    imageops::{FilterType, resize},
+};
+use serde::Serialize;
+use shared::node::image::{ImageFormat, SchedulerKind};
+
+use super::{ENGINE_VERSION, EncodedImage, ImageJob};
+use crate::engines::EngineError;
+
+/// High enough that flat drawings show no blocks.
+const JPEG_QUALITY: u8 = 92;
+
+/// How a picture was made: written into its file.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Origin<'a> {
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    negative_prompt: &'a str,
+    seed: u64,
+    steps: u32,
+    guidance: f64,
+    scheduler: SchedulerKind,
+    model: &'a str,
+    revision: &'a str,
+    engine: &'a str,
+    /// What the model made, before any upscale.
+    native_size: [u32; 2],
+}
+
+impl<'a> Origin<'a> {
+    /// The origin of picture `index` of a job.
+    pub(super) fn new(
+        job: &'a ImageJob,
+        index: u32,
+        (model, revision): (&'a str, &'a str),
+        native_size: [u32; 2],
+    ) -> Self {
+        Self {
+            prompt: &job.prompt,
+            negative_prompt: &job.negative_prompt,
+            seed: job.seed_of(index),
+            steps: job.steps,
+            guidance: job.guidance,
+            scheduler: job.scheduler,
+            model,
+            revision,
+            engine: ENGINE_VERSION,
+            native_size,
+        }
+    }
+
+    /// As JSON in ASCII, which every metadata format can hold.
+    fn to_json(&self) -> Result<String, EngineError> {
+        let json = serde_json::to_string(self).map_err(failed)?;
+        let mut ascii = String::with_capacity(json.len());
+        for character in json.chars() {
+            if character.is_ascii() {
+                ascii.push(character);
+            } else {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    ascii.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+        Ok(ascii)
+    }
+}
+
+/// Resizes to the job's size where the model's is smaller, and writes the job's format.
+pub(super) fn encode_picture(
+    picture: RgbImage,
+    job: &ImageJob,
+    origin: &Origin<'_>,
+) -> Result<EncodedImage, EngineError> {
+    let picture = if picture.dimensions() == (job.width, job.height) {
+        picture
+    } else {
+        resize(&picture, job.width, job.height, FilterType::Lanczos3)
+    };
+    let json = origin.to_json()?;
+    let bytes = match job.format {
+        ImageFormat::Png => encode_png(&picture, &json)?,
+        ImageFormat::Jpeg => {
+            let mut bytes = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+            encoder.set_exif_metadata(exif(&json)).map_err(failed)?;
+            DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
+            bytes
+        }
+        ImageFormat::Webp => {
+            let mut bytes = Vec::new();
+            let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+            encoder.set_exif_metadata(exif(&json)).map_err(failed)?;
+            DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
+            bytes
+        }
+    };
+    Ok(EncodedImage {
+        bytes,
+        content_type: job.format.content_type(),
+        width: job.width,
+        height: job.height,
+        seed: origin.seed,
+    })
+}
+
+fn failed(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Failed(format!("cannot write the picture: {error}"))
+}
+
+fn encode_png(picture: &RgbImage, json: &str) -> Result<Vec<u8>, EngineError> {
+    let mut bytes = Cursor::new(Vec::new());
+    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.add_text_chunk("Software".to_owned(), ENGINE_VERSION.to_owned()).map_err(failed)?;
+    encoder.add_text_chunk("chandelle".to_owned(), json.to_owned()).map_err(failed)?;
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(picture.as_raw()).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes.into_inner())
+}
+
+/// The smallest EXIF block there is: a TIFF header and one directory with `ImageDescription` and `Software`.
+fn exif(description: &str) -> Vec<u8> {
+    const ENTRIES: [u16; 2] = [0x010e, 0x0131];
+    const TEXT: u16 = 2;
+    let texts = [format!("{description}\0"), format!("{ENGINE_VERSION}\0")];
+    let mut block = b"II\x2a\0\x08\0\0\0".to_vec();
+    block.extend((ENTRIES.len() as u16).to_le_bytes());
+    // Texts follow the directory: its count, twelve bytes per entry, and the end mark.
+    let mut offset = (block.len() + 12 * ENTRIES.len() + 4) as u32;
+    for (tag, text) in ENTRIES.into_iter().zip(&texts) {
+        block.extend(tag.to_le_bytes());
+        block.extend(TEXT.to_le_bytes());
+        block.extend((text.len() as u32).to_le_bytes());
+        block.extend(offset.to_le_bytes());
+        offset += text.len() as u32;
+    }
+    block.extend(0_u32.to_le_bytes());
+    texts.iter().for_each(|text| block.extend(text.as_bytes()));
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(format: ImageFormat) -> ImageJob {
+        ImageJob {
+            prompt: "un château «rouge» 🏰".into(),
+            negative_prompt: String::new(),
+            width: 16,
+            height: 16,
+            steps: 12,
+            guidance: 3.5,
+            seed: 40,
+            scheduler: SchedulerKind::Ddim,
+            num_images: 3,
+            format,
+        }
+    }
+
+    fn encode(format: ImageFormat) -> EncodedImage {
+        let job = job(format);
+        let origin = Origin::new(&job, 2, ("tiny", "r1"), [8, 8]);
+        let picture =
+            RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 30) as u8, (y * 30) as u8, 90]));
+        encode_picture(picture, &job, &origin).unwrap()
+    }
+
+    #[test]
+    fn every_format_can_be_read_back_and_says_how_it_was_made() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
+            let encoded = encode(format);
+            let read = image::load_from_memory(&encoded.bytes).unwrap();
+            assert_eq!((read.width(), read.height(), encoded.seed), (16, 16, 42));
+            let text = String::from_utf8_lossy(&encoded.bytes);
+            for part in [
+                "\"seed\":42",
+                "\"steps\":12",
+                "\"scheduler\":\"ddim\"",
+                "\"revision\":\"r1\"",
+                "\"guidance\":3.5",
+                "ch\\u00e2teau",
+                "\"native_size\":[8,8]",
+                ENGINE_VERSION,
+            ] {
+                assert!(text.contains(part), "{format:?} lacks {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_a_png_is_readable_json() {
+        let encoded = encode(ImageFormat::Png);
+        let reader = png::Decoder::new(Cursor::new(&encoded.bytes)).read_info().unwrap();
+        let text = &reader.info().uncompressed_latin1_text;
+        let json = &text.iter().find(|chunk| chunk.keyword == "chandelle").unwrap().text;
+        let origin: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(origin["prompt"], "un château «rouge» 🏰");
+    }
+
+    #[test]
+    fn the_same_picture_gives_the_same_bytes() {
+        assert_eq!(encode(ImageFormat::Png), encode(ImageFormat::Png));
+    }
+}

@@ -1,0 +1,140 @@
+//! The CLIP text encoder (Radford et al. 2021): token ids to one vector per position.
+//!
+//! <https://arxiv.org/abs/2103.00020>; weights as in `text_encoder/` of the Stable Diffusion family.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use serde_json::json;
+
+use crate::engines::{
+    checkpoint::load_weights,
+    config_file::ConfigFile,
+    layers::{Activation, LayerNorm, Linear, attention},
+};
+
+struct ClipConfig {
+    vocabulary: usize,
+    width: usize,
+    feed_forward: usize,
+    layers: usize,
+    heads: usize,
+    positions: usize,
+    activation: Activation,
+    eps: f64,
+}
+
+impl ClipConfig {
+    fn read(folder: &Path) -> Result<Self> {
+        let file = ConfigFile::read(folder, "config.json")?;
+        file.only(&[("use_attention_mask", json!(false))])?;
+        let activation: String = file.get("hidden_act", "quick_gelu".to_owned())?;
+        Ok(Self {
+            vocabulary: file.get("vocab_size", 49408)?,
+            width: file.get("hidden_size", 512)?,
+            feed_forward: file.get("intermediate_size", 2048)?,
+            layers: file.get("num_hidden_layers", 12)?,
+            heads: file.get("num_attention_heads", 8)?,
+            positions: file.get("max_position_embeddings", 77)?,
+            activation: match Activation::parse(&activation) {
+                Some(activation) => activation,
+                None => file.refuse("hidden_act", &activation)?,
+            },
+            eps: file.get("layer_norm_eps", 1e-5)?,
+        })
+    }
+}
+
+/// The encoder; its result is the last layer's after the final norm, as Stable Diffusion reads it.
+#[derive(Debug)]
+pub struct ClipTextEncoder {
+    token_embedding: Tensor,
+    position_embedding: Tensor,
+    layers: Vec<EncoderLayer>,
+    final_norm: LayerNorm,
+}
+
+impl ClipTextEncoder {
+    /// Reads `config.json` and the weights of one folder.
+    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let config = ClipConfig::read(folder)?;
+        let vb = load_weights(folder, "model", (dtype, device))?;
+        // Newer files drop the prefix.
+        let prefixed = vb.pp("text_model");
+        let vb = if prefixed.contains_tensor("final_layer_norm.weight") { prefixed } else { vb };
+        let embeddings = vb.pp("embeddings");
+        let layers = (0..config.layers)
+            .map(|index| EncoderLayer::load(&config, vb.pp("encoder.layers").pp(index)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            token_embedding: embeddings
+                .get((config.vocabulary, config.width), "token_embedding.weight")?,
+            position_embedding: embeddings
+                .get((config.positions, config.width), "position_embedding.weight")?,
+            layers,
+            final_norm: LayerNorm::load(config.width, config.eps, vb.pp("final_layer_norm"))?,
+        })
+    }
+
+    /// How many ids it can read.
+    pub fn positions(&self) -> Result<usize> {
+        self.position_embedding.dim(0)
+    }
+
+    /// From ids `(batch, length)` to `(batch, length, width)`.
+    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        let (batch, length) = ids.dims2()?;
+        let width = self.token_embedding.dim(1)?;
+        let tokens = self.token_embedding.index_select(&ids.flatten_all()?, 0)?;
+        let mut xs = tokens
+            .reshape((batch, length, width))?
+            .broadcast_add(&self.position_embedding.narrow(0, 0, length)?)?;
+        for layer in &self.layers {
+            xs = layer.forward(&xs)?;
+        }
+        self.final_norm.forward(&xs)
+    }
+}
+
+#[derive(Debug)]
+struct EncoderLayer {
+    norm1: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    activation: Activation,
+    heads: usize,
+}
+
+impl EncoderLayer {
+    fn load(config: &ClipConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let &ClipConfig { width, feed_forward, eps, activation, heads, .. } = config;
+        let attention = vb.pp("self_attn");
+        Ok(Self {
+            norm1: LayerNorm::load(width, eps, vb.pp("layer_norm1"))?,
+            query: Linear::load(width, width, attention.pp("q_proj"))?,
+            key: Linear::load(width, width, attention.pp("k_proj"))?,
+            value: Linear::load(width, width, attention.pp("v_proj"))?,
+            out: Linear::load(width, width, attention.pp("out_proj"))?,
+            norm2: LayerNorm::load(width, eps, vb.pp("layer_norm2"))?,
+            fc1: Linear::load(width, feed_forward, vb.pp("mlp.fc1"))?,
+            fc2: Linear::load(feed_forward, width, vb.pp("mlp.fc2"))?,
+            activation,
+            heads,
+        })
+    }
+
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let normed = self.norm1.forward(xs)?;
+        let (q, k) = (self.query.forward(&normed)?, self.key.forward(&normed)?);
+        let v = self.value.forward(&normed)?;
+        let xs = (xs + self.out.forward(&attention((&q, &k, &v), self.heads, true)?)?)?;
+        let hidden = self.fc1.forward(&self.norm2.forward(&xs)?)?;
+        &xs + self.fc2.forward(&self.activation.forward(&hidden)?)?
+    }
+}

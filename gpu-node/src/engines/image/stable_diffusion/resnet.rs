@@ -1,0 +1,64 @@
+//! The residual block of the UNet and the VAE.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::engines::layers::{Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, Start};
+
+/// What all norms of a model share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NormConfig {
+    pub(super) groups: usize,
+    pub(super) eps: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct ResnetBlock {
+    norm1: SiluAfter<GroupNorm>,
+    conv1: Conv2d,
+    /// From the time embedding; the VAE has none.
+    time: Option<Linear>,
+    norm2: SiluAfter<GroupNorm>,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+impl ResnetBlock {
+    pub(super) fn load(
+        (inputs, outputs): (usize, usize),
+        time_width: Option<usize>,
+        norm: NormConfig,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let time = time_width.map(|width| Linear::load(width, outputs, vb.pp("time_emb_proj")));
+        let shortcut = (inputs != outputs)
+            .then(|| Conv2d::load(ConvShape::point(inputs, outputs), vb.pp("conv_shortcut")));
+        Ok(Self {
+            norm1: GroupNorm::load(norm.groups, inputs, norm.eps, vb.pp("norm1"))?.with_silu(),
+            conv1: Conv2d::load(ConvShape::same(inputs, outputs), vb.pp("conv1"))?,
+            time: time.transpose()?,
+            norm2: GroupNorm::load(norm.groups, outputs, norm.eps, vb.pp("norm2"))?.with_silu(),
+            conv2: Conv2d::load(ConvShape::same(outputs, outputs), vb.pp("conv2"))?,
+            shortcut: shortcut.transpose()?,
+        })
+    }
+
+    /// `time` is the time embedding after its SiLU.
+    pub(super) fn forward(&self, xs: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
+        let hidden = self.norm1.forward(xs)?;
+        let hidden = match (&self.time, time) {
+            (Some(projection), Some(time)) => {
+                let shift = projection.forward(time)?;
+                self.conv1.forward_from(&hidden, Start::PerSample(&shift))?
+            }
+            _ => self.conv1.forward(&hidden)?,
+        };
+        let hidden = self.norm2.forward(&hidden)?;
+        match &self.shortcut {
+            Some(shortcut) => {
+                self.conv2.forward_from(&hidden, Start::Residual(&shortcut.forward(xs)?))
+            }
+            None => self.conv2.forward_from(&hidden, Start::Residual(xs)),
+        }
+    }
+}

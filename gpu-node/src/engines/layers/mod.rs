@@ -1,0 +1,34 @@
+//! Building blocks of the models: on the CPU our own kernels, on a card candle's.
+//!
+//! candle's convolutions on the CPU re-order the weights at each call and its norms pass over memory
+//! eight times; for small models that is most of the time. A feature map is channels-last on the CPU,
+//! where every kernel here reads rows of channels, and channels-first on a card.
+
+mod activation;
+mod attention;
+mod conv;
+mod gemm;
+mod linear;
+mod map;
+mod norm;
+mod vector;
+
+pub(crate) use activation::{Activation, geglu};
+pub(crate) use attention::attention;
+pub(crate) use conv::{Conv2d, ConvShape, Start};
+pub(crate) use linear::Linear;
+pub(crate) use map::{
+    cat_channels, from_channels_first, from_tokens, map_size, to_channels_first, to_tokens,
+    upsample_nearest,
+};
+pub(crate) use norm::{GroupNorm, LayerNorm, SiluAfter};
+
+use candle_core::{CpuStorage, Layout, Result, bail};
+
+/// The values of a contiguous f32 tensor on the CPU.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("a kernel got a tensor that is not contiguous");
+    };
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
