@@ -13,7 +13,7 @@ const STAGES = {
   native: { run: () => cargo(['test', '-p', 'chandelle-shared', '-p', 'edge']), needs: 'edge/src' },
   node: { run: () => cargo(['test', '--release', '-p', 'gpu-node']), needs: 'gpu-node/src' },
   wasm: { run: buildWasm, needs: 'edge/src' },
-  database: { run: () => node(['scripts/supabase/test.mjs']), needs: 'scripts/supabase/test.mjs' },
+  database: { run: () => node(['scripts/supabase/test.mjs', '--all']), needs: 'scripts/supabase/test.mjs' },
   stories: { run: (stack) => stories(stack), needs: 'tests/tests', onStack: true },
   browser: { run: (stack) => browser(stack), needs: 'tests/browser', onStack: true },
 };

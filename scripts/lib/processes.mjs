@@ -26,19 +26,21 @@ export function foreground(program, args, options = {}) {
 /** Runs a program quietly, handing each line (and cargo's own bar) to `update`; shows its tail if it fails. */
 export function quietly(program, args, { update = () => {}, timeoutMs, input = 'ignore', ...options } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: [input, 'pipe', 'pipe'], timeout: timeoutMs, ...options });
+    const env = { ...(options.env ?? process.env), RUST_BACKTRACE: '0' };
+    const child = spawn(program, args, { stdio: [input, 'pipe', 'pipe'], timeout: timeoutMs, ...options, env });
     const tail = [];
     const read = (chunk) => {
       for (const line of String(chunk).split(/[\r\n]+/)) {
-        const text = line.replace(/\x1b\[[\d;?]*[A-Za-z]/g, '').trim();
+        const shown = line.replace(/\x1b\[[\d;?]*[A-Za-z]/g, '').trimEnd();
+        const text = shown.trim();
         if (!text) continue;
         const cargo = text.match(/\[[=> ]*\] (\d+)\/(\d+)(?:: (.*))?/);
         if (cargo) {
           update((cargo[3] ?? '').slice(0, 40), Number(cargo[1]) / Number(cargo[2]));
           continue;
         }
-        tail.push(text);
-        if (tail.length > 400) tail.shift();
+        tail.push(shown);
+        if (tail.length > 60) tail.shift();
         if (!/^(Compiling|Downloaded|Fresh) /.test(text)) update(text.slice(0, 70));
       }
     };
@@ -47,7 +49,7 @@ export function quietly(program, args, { update = () => {}, timeoutMs, input = '
     child.once('error', reject);
     child.once('close', (code) => {
       if (code === 0) resolve(tail);
-      else reject(new Problem(`${program} ${args.join(' ')} failed (${code ?? 'stopped'}):\n${tail.slice(-40).join('\n')}`));
+      else reject(new Problem(`${program} ${args.join(' ')} failed (${code ?? 'stopped'}):\n${tail.join('\n')}`));
     });
   });
 }

@@ -6,12 +6,14 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { buildEdge } from './edge-build.mjs';
 import { LOCAL, ROOT } from './paths.mjs';
-import { answers, DEFAULT_PORTS, freePorts, requirePort, waitFor } from './ports.mjs';
+import { answers, DEFAULT_PORTS, freePorts, pause, requirePort, waitFor } from './ports.mjs';
 import { CARGO_BAR, groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
 import { Problem, step } from './progress.mjs';
 import { configureEdge, edgeVars, placeEdge } from './stack/edge.mjs';
 import { commandOf, environmentOf, partNames, urlOf } from './stack/parts.mjs';
 import { ensurePerson } from './stack/people.mjs';
+
+const FLEET_MS = 60_000;
 
 const fileOf = (dir) => join(dir, 'stack.json');
 const secret = () => randomBytes(24).toString('base64url');
@@ -53,6 +55,7 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
     for (const name of partNames(plan).slice(1)) {
       await step(`${name}${titleOf(name, plan)}`, () => handle.start(name));
     }
+    await step('the edge knows the node', () => fleetReady(stack.edge_url, plan.nodes));
     await step('demo user and admin', async () => {
       const now = readStack(dir);
       await ensurePerson(now, now.demo_user);
@@ -96,6 +99,18 @@ function titleOf(name, { ports, cronSeconds }) {
   if (name === 'ticker') return `, calling the cron every ${cronSeconds} s`;
   const port = name === 'edge' ? ports.edge : name === 'discord' ? ports.discord : undefined;
   return port ? ` at ${urlOf(port)}` : ` at ${ports.nodes.map(urlOf).join(' ')}`;
+}
+
+/** Nodes register by themselves; until they have, orders are refused. */
+async function fleetReady(edgeUrl, wanted) {
+  const deadline = Date.now() + FLEET_MS;
+  for (;;) {
+    const response = await fetch(`${edgeUrl}/api/health`);
+    const health = await response.json();
+    if (health.checks?.nodes.healthy >= wanted) return;
+    if (Date.now() > deadline) throw new Problem(`The edge knows ${health.checks?.nodes.healthy ?? 'no'} of ${wanted} nodes: ${JSON.stringify(health)}`);
+    await pause(300);
+  }
 }
 
 async function buildNode() {

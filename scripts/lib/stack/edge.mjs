@@ -54,6 +54,7 @@ export function edgeCommand(dir, { port, inspectorPort }) {
     cwd: folderOf(dir),
     // Two stacks must not see each other through wrangler's folder in the home directory.
     env: { WRANGLER_REGISTRY_PATH: join(folderOf(dir), 'registry'), WRANGLER_LOG_PATH: join(folderOf(dir), 'log'), NO_COLOR: '1' },
-    health: `http://127.0.0.1:${port}/api/health`,
+    // Not /api/health: that also asks the database, which may be down on purpose.
+    health: `http://127.0.0.1:${port}/`,
   };
 }
