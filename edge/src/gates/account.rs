@@ -70,9 +70,15 @@ impl AccountGate {
         if let Some(ledger) = ledger {
             self.rebuild(ledger, now_ms);
         }
-        if self.open.contains_key(&job) || self.settled.contains_key(&job) {
+        if self.open.contains_key(&job) {
             return Reservation::Granted;
         }
+        match self.settled.get(&job) {
+            Some(settled) if settled.charged > 0 => return Reservation::Granted,
+            // Given back after a failure, and wanted again under the same id: it must be held again.
+            Some(_) => self.settled.remove(&job),
+            None => None,
+        };
         let Some(read_at_ms) = self.read_at_ms else { return Reservation::NeedsLedger };
         if now_ms.saturating_sub(read_at_ms) > TRUSTED_FOR_MS {
             return Reservation::NeedsLedger;
@@ -221,6 +227,16 @@ mod tests {
         let mut gate = gate(1, &[1]);
         gate.settle(job(1), 0, 1);
         assert_eq!(gate.reserve(job(2), 1, None, 2), Reservation::Granted);
+    }
+
+    #[test]
+    fn a_job_given_back_is_held_again_when_it_is_wanted_again() {
+        let mut gate = gate(1, &[1]);
+        gate.settle(job(1), 0, 1);
+        assert_eq!(gate.reserve(job(1), 1, None, 2), Reservation::Granted);
+        assert_eq!((gate.balance, gate.reserved()), (1, 1));
+        gate.settle(job(1), 1, 3);
+        assert_eq!((gate.balance, gate.reserved()), (0, 0));
     }
 
     #[test]

@@ -60,8 +60,11 @@ impl RoomGate {
     }
 
     /// Takes an event; `None` when the room has ended or nothing is new about it.
-    pub fn publish(&mut self, event: JobEvent) -> Option<Numbered> {
+    pub fn publish(&mut self, mut event: JobEvent) -> Option<Numbered> {
         let last = self.events.last();
+        // A second run starts from the row, which hears of progress less often than the room does.
+        event.progress =
+            last.map_or(event.progress, |last| event.progress.max(last.event.progress));
         if last.is_some_and(|last| last.event.status.is_end() || last.event == event) {
             return None;
         }
@@ -166,6 +169,13 @@ mod tests {
         room.publish(event(JobStatus::Completed, 100)).unwrap();
         assert_eq!(room.publish(event(JobStatus::Failed, 0)), None);
         assert_eq!(room.end().unwrap().status, JobStatus::Completed);
+    }
+
+    #[test]
+    fn progress_never_falls_in_a_room() {
+        let mut room = room(&[40]);
+        let waiting = room.publish(event(JobStatus::Queued, 28)).unwrap();
+        assert_eq!((waiting.event.status, waiting.event.progress), (JobStatus::Queued, 40));
     }
 
     #[test]

@@ -25,6 +25,9 @@ const NO_NODE_RETRY_S: u32 = 15;
 /// When to come back with too many jobs under way: about one job's time.
 const OPEN_JOBS_RETRY_S: u32 = 10;
 
+/// Jobs one order may become, each after the one before ended without a charge.
+const REPEATS_MAX: u32 = 8;
+
 /// What is to be made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewJob {
@@ -43,21 +46,45 @@ pub async fn accept_job(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> 
             retry_after_s: NO_NODE_RETRY_S,
         });
     }
+    for repeat in 0..REPEATS_MAX {
+        let job =
+            store(ports, caller, &NewJob { id: nth_id(new.id, repeat), ..new.clone() }).await?;
+        match job.status {
+            JobStatus::Failed | JobStatus::Cancelled => {
+                give_back(ports, caller.user_id, job.id).await;
+            }
+            JobStatus::Completed => {
+                conclude(ports, &EndedJob::from(&job)).await?;
+                return Ok(job);
+            }
+            _ => {
+                queue(ports, caller, &job).await?;
+                return Ok(job);
+            }
+        }
+    }
+    Err(Error::Conflict { detail: "this order failed too often".to_owned() })
+}
+
+/// The id of an order's `repeat`-th job. An idempotency key brings the same id again after a failure, and the
+/// row of that failure is in the way: the next id follows from it, so that two repeats still are one job.
+fn nth_id(first: JobId, repeat: u32) -> JobId {
+    match repeat {
+        0 => first,
+        _ => JobId::from_random(first.0.as_u128().rotate_left(7 * repeat).to_be_bytes()),
+    }
+}
+
+/// Reserves, and stores the row.
+async fn store(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<Job> {
     reserve(ports, caller, new).await?;
-    let job = match ports.jobs.create(&caller.token, new.id, new.kind, &new.input).await {
-        Ok(job) => job,
+    match ports.jobs.create(&caller.token, new.id, new.kind, &new.input).await {
+        Ok(job) => Ok(job),
         Err(error) => {
             undo(ports, caller, new.id, &error).await;
-            return Err(error);
+            Err(error)
         }
-    };
-    if job.status.is_end() {
-        // A repeat that came after everything had happened.
-        conclude(ports, &EndedJob::from(&job)).await?;
-        return Ok(job);
     }
-    queue(ports, caller, &job).await?;
-    Ok(job)
 }
 
 fn model_of<'a>(ports: &JobPorts<'a>, kind: JobKind) -> &'a str {
@@ -67,6 +94,7 @@ fn model_of<'a>(ports: &JobPorts<'a>, kind: JobKind) -> &'a str {
 }
 
 async fn reserve(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<()> {
+    // If only the answer to a reservation is lost, the account frees it at its next look into the ledger.
     let (user, credits) = (caller.user_id, price_of(new.kind));
     let mut reservation = ports.account.reserve(user, new.id, credits, None).await?;
     if reservation == Reservation::NeedsLedger {

@@ -17,10 +17,15 @@ use crate::ports::fleet::{NodeFailure, NodeRef};
 pub enum Drawn {
     Complete(Results),
     /// It failed there; elsewhere it may not, if `is_retryable`.
-    Failed { error: JobError, is_retryable: bool },
+    Failed {
+        error: JobError,
+        is_retryable: bool,
+    },
     /// The node will never take it.
     Refused(JobError),
-    Full { retry_after_s: u32 },
+    Full {
+        retry_after_s: u32,
+    },
     /// The run was never opened.
     NotReached,
     /// It was opened, and lost.

@@ -82,7 +82,8 @@ impl<'a> Lease<'a> {
         };
         self.present = next;
         self.announce().await;
-        let is_due = self.ports.clock.now_ms().saturating_sub(self.reported_ms) >= REPORT_INTERVAL_MS;
+        let is_due =
+            self.ports.clock.now_ms().saturating_sub(self.reported_ms) >= REPORT_INTERVAL_MS;
         if is_due || self.present.status != self.reported_status {
             self.keep().await?;
         }

@@ -1,9 +1,6 @@
 //! How far a run is, in one number that never falls: pure rules from node events to progress.
 
-use shared::{
-    api::jobs::JobStatus,
-    node::jobs::NodeEvent,
-};
+use shared::{api::jobs::JobStatus, node::jobs::NodeEvent};
 
 use crate::ports::stores::JobProgress;
 
@@ -31,8 +28,8 @@ pub fn of_event(event: &NodeEvent) -> Option<JobProgress> {
         }
         NodeEvent::Started => Some(progress(JobStatus::Generating, STARTED, "generating")),
         NodeEvent::Progress { step, steps } => {
-            let share = u64::from(*step) * u64::from(LAST_STEP - STARTED)
-                / u64::from(*steps).max(1);
+            let share =
+                u64::from(*step) * u64::from(LAST_STEP - STARTED) / u64::from(*steps).max(1);
             let now = u64::from(STARTED).saturating_add(share).min(u64::from(LAST_STEP)) as u8;
             Some(progress(JobStatus::Generating, now, format!("step {step} of {steps}")))
         }

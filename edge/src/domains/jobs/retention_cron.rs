@@ -6,7 +6,7 @@ const MS_PER_MINUTE: u64 = 60_000;
 
 /// Whether this minute is the one of the hour.
 pub fn is_due(now_ms: u64) -> bool {
-    now_ms / MS_PER_MINUTE % 60 == 0
+    (now_ms / MS_PER_MINUTE).is_multiple_of(60)
 }
 
 /// Deletes old rows and reports how many of which table.

@@ -112,7 +112,9 @@ enum OneNode {
 }
 
 enum Reason {
-    Full { retry_after_s: u32 },
+    Full {
+        retry_after_s: u32,
+    },
     /// It was never reached: no attempt.
     NotReached,
     /// It broke off or failed during the run: counted, since the job itself may be what breaks nodes.
@@ -210,7 +212,8 @@ async fn put_back(
         tracing::warn!(job_id = %job.id, %error, "the job was not released");
         return RunOutcome::Retry { delay_s: ports.lease_s.saturating_add(1) };
     }
-    let event = JobEvent { status: JobStatus::Queued, message: message.to_owned(), ..lease.event() };
+    let event =
+        JobEvent { status: JobStatus::Queued, message: message.to_owned(), ..lease.event() };
     if let Err(error) = ports.job_room.publish(event).await {
         tracing::warn!(job_id = %job.id, %error, "the watchers were not told");
     }
@@ -219,10 +222,8 @@ async fn put_back(
 
 /// Concludes for an end that somebody else made while we ran: a cancellation, or another delivery's.
 async fn conclude_found(ports: &JobPorts<'_>, job: &Job, status: JobStatus) -> Result<()> {
-    let error = (status == JobStatus::Failed).then(|| JobError {
-        code: "failed".to_owned(),
-        detail: "the job failed".to_owned(),
-    });
+    let error = (status == JobStatus::Failed)
+        .then(|| JobError { code: "failed".to_owned(), detail: "the job failed".to_owned() });
     let event = JobEvent {
         job_id: job.id,
         status,

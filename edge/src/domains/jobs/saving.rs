@@ -67,8 +67,7 @@ async fn finish(
     outputs: &[JobOutput],
     metadata: &Value,
 ) -> Result<()> {
-    let ending =
-        patiently(ports.clock, || ports.jobs.finish(job.id, outputs, metadata)).await?;
+    let ending = patiently(ports.clock, || ports.jobs.finish(job.id, outputs, metadata)).await?;
     conclude_ending(ports, &ending).await
 }
 

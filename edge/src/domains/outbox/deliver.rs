@@ -37,7 +37,9 @@ pub struct OutboxPorts<'a> {
 pub enum Next {
     /// Nothing is due; the minute's tick suffices.
     Nothing,
-    After { delay_s: u32 },
+    After {
+        delay_s: u32,
+    },
 }
 
 /// Delivers what is due.
@@ -116,7 +118,8 @@ async fn deliver_row(ports: &OutboxPorts<'_>, row: &OutboxRow) -> (OutboxOutcome
         }
         Delivery::Retry { after_s, cause } => {
             let own_s = back_off_s(row.attempts, ports.random.bytes());
-            let outcome = OutboxOutcome::Retry { error: cause, after_s: own_s.max(after_s.unwrap_or(0)) };
+            let outcome =
+                OutboxOutcome::Retry { error: cause, after_s: own_s.max(after_s.unwrap_or(0)) };
             (outcome, after_s)
         }
     }
@@ -135,9 +138,8 @@ mod tests {
 
     #[test]
     fn backs_off_from_seconds_to_an_hour() {
-        let waits: Vec<u32> = [1, 2, 3, 10, 11, 33, u32::MAX]
-            .map(|attempts| back_off_s(attempts, [0; 16]))
-            .to_vec();
+        let waits: Vec<u32> =
+            [1, 2, 3, 10, 11, 33, u32::MAX].map(|attempts| back_off_s(attempts, [0; 16])).to_vec();
         assert_eq!(waits, [5, 10, 20, 2_560, 3_600, 3_600, 3_600]);
         assert_eq!(back_off_s(33, [255; 16]), 2_700);
     }

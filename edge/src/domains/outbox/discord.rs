@@ -29,11 +29,8 @@ pub fn message_of(row: &OutboxRow) -> Option<Value> {
     let mut budget = Budget { left: MESSAGE_MAX };
     let title = budget.take(title, TITLE_MAX);
     let footer = budget.take(&footer, FOOTER_MAX);
-    let fields: Vec<Value> = lines_of(row)
-        .into_iter()
-        .take(FIELDS_MAX)
-        .filter_map(|line| budget.field(&line))
-        .collect();
+    let fields: Vec<Value> =
+        lines_of(row).into_iter().take(FIELDS_MAX).filter_map(|line| budget.field(&line)).collect();
     Some(json!({
         "embeds": [{
             "title": title,
@@ -130,7 +127,20 @@ fn without_markup(text: &str) -> String {
     for character in text.chars() {
         if matches!(
             character,
-            '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '@' | ':'
+            '\\' | '*'
+                | '_'
+                | '~'
+                | '`'
+                | '|'
+                | '>'
+                | '<'
+                | '#'
+                | '['
+                | ']'
+                | '('
+                | ')'
+                | '@'
+                | ':'
         ) {
             plain.push('\\');
         }
@@ -181,7 +191,8 @@ mod tests {
         let embed = &message["embeds"][0];
         assert_eq!(embed["color"], 0x3498DB);
         assert!(embed["title"].as_str().unwrap().contains('🌀'));
-        let names: Vec<_> = embed["fields"].as_array().unwrap().iter().map(|f| &f["name"]).collect();
+        let names: Vec<_> =
+            embed["fields"].as_array().unwrap().iter().map(|f| &f["name"]).collect();
         assert_eq!(names, ["world", "era", "class", "pose", "decor", "time"]);
         assert_eq!(embed["fields"][0]["value"], "ice");
         assert_eq!(embed["fields"][5]["value"], "4.3 s");
@@ -195,7 +206,10 @@ mod tests {
         let message = message_of(&row("scene.failed", payload)).unwrap();
         let embed = &message["embeds"][0];
         assert_eq!(embed["color"], 0xE74C3C);
-        assert_eq!(embed["fields"][5], json!({"name": "error", "value": "no room", "inline": false}));
+        assert_eq!(
+            embed["fields"][5],
+            json!({"name": "error", "value": "no room", "inline": false})
+        );
     }
 
     #[test]

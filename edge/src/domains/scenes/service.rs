@@ -80,7 +80,8 @@ pub async fn wait_for_scene(
             Ok(Ordered::Ready(scene))
         }
         JobStatus::Failed => {
-            let detail = end.error.map_or_else(|| "the job failed".to_owned(), |error| error.detail);
+            let detail =
+                end.error.map_or_else(|| "the job failed".to_owned(), |error| error.detail);
             Err(Error::JobFailed { detail })
         }
         JobStatus::Cancelled => Err(Error::Conflict { detail: "the job was cancelled".to_owned() }),

@@ -1,0 +1,338 @@
+//! The functions around `jobs`.
+
+use async_trait::async_trait;
+use edge::{
+    caller::AccessToken,
+    error::{Error, Result},
+    ports::{
+        gates::{LedgerState, OpenReservation},
+        stores::{Claim, Ending, JobFilter, JobProgress, JobStore, OutboxRow},
+    },
+};
+use serde_json::{Value, json};
+use shared::{
+    api::{
+        Page,
+        jobs::{Job, JobError, JobKind, JobOutput, JobStatus},
+        scenes::{CreateScene, Scene},
+    },
+    ids::{JobId, SceneId},
+    limits::{JOB_ATTEMPTS_MAX, SCENE_CREDITS},
+};
+
+use super::{FakeDatabase, JobRow, OutboxEntry, Tables, timestamp};
+
+impl Tables {
+    fn open_row(&mut self, id: JobId) -> Option<&mut JobRow> {
+        self.jobs.get_mut(&id).filter(|row| !row.job.status.is_end())
+    }
+
+    fn end(&mut self, id: JobId, status: JobStatus, now_ms: u64) -> Option<Job> {
+        let row = self.open_row(id)?;
+        row.job.status = status;
+        row.job.finished_at = Some(timestamp(now_ms));
+        row.lease_until_ms = None;
+        Some(row.job.clone())
+    }
+
+    fn fail(&mut self, id: JobId, error: &JobError, now_ms: u64) -> Option<Job> {
+        self.end(id, JobStatus::Failed, now_ms)?;
+        let row = self.jobs.get_mut(&id)?;
+        row.job.error = Some(error.clone());
+        let job = row.job.clone();
+        self.add_outbox(&job, "failed", json!({"error": error}), now_ms);
+        Some(job)
+    }
+
+    fn complete(
+        &mut self,
+        id: JobId,
+        outputs: &[JobOutput],
+        metadata: &Value,
+        now_ms: u64,
+    ) -> Option<Job> {
+        self.end(id, JobStatus::Completed, now_ms)?;
+        let row = self.jobs.get_mut(&id)?;
+        row.job.progress = 100;
+        row.job.message = String::new();
+        row.job.outputs = outputs.to_vec();
+        let (job, credits) = (row.job.clone(), row.credits);
+        let path = outputs[0].path.clone();
+        self.charges.push((job.user_id, id, credits));
+        self.scenes.push(scene_of(&job, &path));
+        self.add_outbox(
+            &job,
+            "completed",
+            json!({"image_path": path, "metadata": metadata}),
+            now_ms,
+        );
+        Some(job)
+    }
+
+    fn add_outbox(&mut self, job: &Job, event: &str, details: Value, now_ms: u64) {
+        let mut payload = json!({"job_id": job.id, "scene": job.input});
+        payload.as_object_mut().unwrap().extend(details.as_object().unwrap().clone());
+        let row = OutboxRow {
+            id: format!("outbox-{}", self.outbox.len() + 1),
+            job_id: Some(job.id),
+            topic: "discord".to_owned(),
+            event: format!("{}.{event}", job.kind.as_str()),
+            payload,
+            status: "pending".to_owned(),
+            attempts: 0,
+            last_error: None,
+            created_at: Some(timestamp(now_ms)),
+        };
+        self.outbox.push(OutboxEntry { row, due_ms: now_ms });
+    }
+
+    fn ending(&self, id: JobId, applied: Option<Job>) -> Result<Ending> {
+        let row = self.jobs.get(&id).ok_or(Error::NotFound)?;
+        Ok(Ending { is_applied: applied.is_some(), job: row.job.clone() })
+    }
+}
+
+fn scene_of(job: &Job, path: &str) -> Scene {
+    let order: CreateScene = serde_json::from_value(job.input.clone()).unwrap();
+    let CreateScene { world, era, class, pose, decor } = order;
+    Scene {
+        id: SceneId(job.id.0),
+        user_id: job.user_id,
+        world,
+        era,
+        class,
+        pose,
+        decor,
+        image_url: path.to_owned(),
+        status: "completed".to_owned(),
+        created_at: job.finished_at.clone().unwrap_or_default(),
+    }
+}
+
+#[async_trait]
+impl JobStore for FakeDatabase {
+    async fn create(
+        &self,
+        token: &AccessToken,
+        id: JobId,
+        kind: JobKind,
+        input: &Value,
+    ) -> Result<Job> {
+        self.call("jobs.create", |tables, now_ms| {
+            let (user_id, _) = tables.caller(token)?;
+            if let Some(row) = tables.jobs.get(&id) {
+                return match row.job.user_id == user_id && row.job.input == *input {
+                    true => Ok(row.job.clone()),
+                    false => Err(Error::Conflict { detail: "another job's id".to_owned() }),
+                };
+            }
+            let (balance, reserved) = tables.credits(user_id);
+            if balance - reserved < SCENE_CREDITS {
+                return Err(Error::NoCredit { balance, reserved });
+            }
+            let job = Job {
+                id,
+                user_id,
+                kind,
+                status: JobStatus::Queued,
+                progress: 0,
+                message: String::new(),
+                input: input.clone(),
+                outputs: Vec::new(),
+                error: None,
+                attempts: 0,
+                created_at: timestamp(now_ms),
+                started_at: None,
+                finished_at: None,
+            };
+            let number = tables.jobs.len() as u64;
+            let row = JobRow {
+                job: job.clone(),
+                credits: SCENE_CREDITS,
+                lease_until_ms: None,
+                queued_at_ms: now_ms,
+                number,
+            };
+            tables.jobs.insert(id, row);
+            Ok(job)
+        })
+    }
+
+    async fn find(&self, token: &AccessToken, id: JobId) -> Result<Option<Job>> {
+        self.call("jobs.find", |tables, _| {
+            let (user, _) = tables.caller(token)?;
+            Ok(tables
+                .jobs
+                .get(&id)
+                .filter(|row| row.job.user_id == user)
+                .map(|row| row.job.clone()))
+        })
+    }
+
+    async fn list(&self, token: &AccessToken, filter: &JobFilter) -> Result<Page<Job>> {
+        self.call("jobs.list", |tables, _| {
+            let (user, _) = tables.caller(token)?;
+            let before: u64 = match &filter.cursor {
+                Some(cursor) => cursor
+                    .parse()
+                    .map_err(|_| Error::Malformed { detail: "not a cursor of ours".to_owned() })?,
+                None => u64::MAX,
+            };
+            let mut rows: Vec<&JobRow> = tables
+                .jobs
+                .values()
+                .filter(|row| row.job.user_id == user && row.number < before)
+                .filter(|row| filter.status.is_none_or(|status| status == row.job.status))
+                .filter(|row| filter.kind.is_none_or(|kind| kind == row.job.kind))
+                .collect();
+            rows.sort_by_key(|row| std::cmp::Reverse(row.number));
+            let has_more = rows.len() as u64 > filter.limit;
+            rows.truncate(filter.limit as usize);
+            let next_cursor = rows.last().filter(|_| has_more).map(|row| row.number.to_string());
+            Ok(Page { items: rows.into_iter().map(|row| row.job.clone()).collect(), next_cursor })
+        })
+    }
+
+    async fn cancel(&self, token: &AccessToken, id: JobId) -> Result<Job> {
+        self.call("jobs.cancel", |tables, now_ms| {
+            let (user, is_admin) = tables.caller(token)?;
+            let row = tables.jobs.get(&id).ok_or(Error::NotFound)?;
+            if row.job.user_id != user && !is_admin {
+                return Err(Error::NotFound);
+            }
+            let unchanged = row.job.clone();
+            Ok(tables.end(id, JobStatus::Cancelled, now_ms).unwrap_or(unchanged))
+        })
+    }
+
+    async fn remove_finished(&self, token: &AccessToken, _older_than_days: u32) -> Result<u64> {
+        self.call("jobs.remove_finished", |tables, _| {
+            let (user, is_admin) = tables.caller(token)?;
+            let before = tables.jobs.len();
+            tables.jobs.retain(|_, row| {
+                !row.job.status.is_end() || !(is_admin || row.job.user_id == user)
+            });
+            Ok((before - tables.jobs.len()) as u64)
+        })
+    }
+
+    async fn ledger(&self, token: &AccessToken) -> Result<LedgerState> {
+        self.call("jobs.ledger", |tables, _| {
+            let (user, _) = tables.caller(token)?;
+            let (balance, _) = tables.credits(user);
+            let open_jobs = tables
+                .jobs
+                .values()
+                .filter(|row| row.job.user_id == user && !row.job.status.is_end())
+                .map(|row| OpenReservation { id: row.job.id, credits: row.credits })
+                .collect();
+            Ok(LedgerState { balance, open_jobs })
+        })
+    }
+
+    async fn claim(&self, id: JobId, lease_s: u32) -> Result<Claim> {
+        self.call("jobs.claim", |tables, now_ms| {
+            let Some(row) = tables.jobs.get_mut(&id) else { return Ok(Claim::Missing) };
+            if row.job.status.is_end() {
+                return Ok(Claim::Ended(Box::new(row.job.clone())));
+            }
+            if row.lease_until_ms.is_some_and(|until_ms| until_ms > now_ms) {
+                return Ok(Claim::Busy);
+            }
+            if row.job.attempts >= JOB_ATTEMPTS_MAX {
+                let error = JobError {
+                    code: "attempts_exhausted".to_owned(),
+                    detail: "gave up".to_owned(),
+                };
+                let job = tables.fail(id, &error, now_ms).ok_or(Error::NotFound)?;
+                return Ok(Claim::Ended(Box::new(job)));
+            }
+            row.job.status = JobStatus::Initializing;
+            row.job.attempts += 1;
+            row.job.started_at.get_or_insert_with(|| timestamp(now_ms));
+            row.lease_until_ms = Some(now_ms + u64::from(lease_s) * 1_000);
+            Ok(Claim::Claimed(Box::new(row.job.clone())))
+        })
+    }
+
+    async fn report(&self, id: JobId, progress: JobProgress, lease_s: u32) -> Result<JobStatus> {
+        self.call("jobs.report", |tables, now_ms| {
+            if let Some(row) = tables.open_row(id) {
+                row.job.status = progress.status;
+                row.job.progress = row.job.progress.max(progress.progress);
+                row.job.message = progress.message;
+                row.lease_until_ms = Some(now_ms + u64::from(lease_s) * 1_000);
+            }
+            tables.jobs.get(&id).map(|row| row.job.status).ok_or(Error::NotFound)
+        })
+    }
+
+    async fn release(&self, id: JobId, message: &str, counts: bool) -> Result<()> {
+        self.call("jobs.release", |tables, now_ms| {
+            if let Some(row) = tables.open_row(id) {
+                row.job.status = JobStatus::Queued;
+                row.job.message = message.to_owned();
+                row.lease_until_ms = None;
+                row.queued_at_ms = now_ms;
+                row.job.attempts -= u32::from(!counts);
+            }
+            Ok(())
+        })
+    }
+
+    async fn finish(&self, id: JobId, outputs: &[JobOutput], metadata: &Value) -> Result<Ending> {
+        self.call("jobs.finish", |tables, now_ms| {
+            if outputs.iter().any(|output| !tables.files.contains_key(&output.path)) {
+                return Err(Error::Conflict { detail: "an output is not in storage".to_owned() });
+            }
+            let applied = tables.complete(id, outputs, metadata, now_ms);
+            tables.ending(id, applied)
+        })
+    }
+
+    async fn fail(&self, id: JobId, error: &JobError) -> Result<Ending> {
+        self.call("jobs.fail", |tables, now_ms| {
+            let applied = tables.fail(id, error, now_ms);
+            tables.ending(id, applied)
+        })
+    }
+
+    async fn reap(&self, limit: u32, queued_grace_s: u32) -> Result<Vec<JobId>> {
+        self.call("jobs.reap", |tables, now_ms| {
+            let mut lost = Vec::new();
+            for row in tables.jobs.values_mut().filter(|row| !row.job.status.is_end()) {
+                let is_lost = match row.job.status {
+                    JobStatus::Queued => {
+                        row.queued_at_ms + u64::from(queued_grace_s) * 1_000 < now_ms
+                    }
+                    _ => row.lease_until_ms.is_none_or(|until_ms| until_ms < now_ms),
+                };
+                if is_lost && lost.len() < limit as usize {
+                    row.job.status = JobStatus::Queued;
+                    row.lease_until_ms = None;
+                    row.queued_at_ms = now_ms;
+                    lost.push(row.job.id);
+                }
+            }
+            Ok(lost)
+        })
+    }
+
+    async fn counts(&self) -> Result<Vec<(String, u64)>> {
+        self.call("jobs.counts", |tables, _| {
+            let mut counts = std::collections::BTreeMap::<String, u64>::new();
+            for row in tables.jobs.values() {
+                *counts.entry(row.job.status.to_string()).or_default() += 1;
+            }
+            Ok(counts.into_iter().collect())
+        })
+    }
+
+    async fn delete_old_rows(&self) -> Result<Vec<(String, u64)>> {
+        self.call("jobs.delete_old_rows", |tables, _| {
+            let deleted = tables.audit.len() as u64;
+            tables.audit.clear();
+            Ok(vec![("audit_logs".to_owned(), deleted)])
+        })
+    }
+}
