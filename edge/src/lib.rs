@@ -11,3 +11,48 @@ pub mod gates;
 pub mod http;
 pub mod ports;
 pub mod state;
+
+use serde_json::Value;
+use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, event};
+
+use crate::{
+    adapters::{bridge, console, consumers},
+    domains::cron,
+    state::AppState,
+};
+
+#[event(start)]
+fn start() {
+    console::install();
+}
+
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
+    match AppState::of_isolate(&env) {
+        Ok(state) => bridge::answer(state, request).await,
+        Err(error) => {
+            tracing::error!(%error);
+            bridge::misconfigured().await
+        }
+    }
+}
+
+#[event(queue)]
+async fn queue(batch: MessageBatch<Value>, env: Env, _: Context) -> Result<()> {
+    match AppState::of_isolate(&env) {
+        Ok(state) => consumers::consume(&state, &batch).await,
+        Err(error) => {
+            tracing::error!(%error);
+            consumers::postpone(&batch);
+        }
+    }
+    Ok(())
+}
+
+#[event(scheduled)]
+async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+    match AppState::of_isolate(&env) {
+        Ok(state) => cron::run_minute(&state).await,
+        Err(error) => tracing::error!(%error),
+    }
+}

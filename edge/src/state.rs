@@ -1,10 +1,30 @@
 //! The ports that handlers, consumers and crons may use.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
+
+use worker::Env;
 
 use crate::{
-    auth::TokenVerifier,
-    config::Config,
+    adapters::{
+        account::DurableAccount,
+        background::WaitUntil,
+        clock::WorkerClock,
+        discord::HttpDiscordWebhook,
+        fleet::DurableFleet,
+        job_room::DurableJobRoom,
+        jwks::HttpKeySets,
+        node_client::HttpNodeClient,
+        queues::BindingQueues,
+        random::WorkerRandom,
+        rate_limiter::BindingRateLimiter,
+        supabase::{
+            SupabaseAdminStore, SupabaseClient, SupabaseJobStore, SupabaseOutboxStore,
+            SupabaseSceneStore,
+        },
+        web_crypto::SubtleVerifier,
+    },
+    auth::{TokenVerifier, VerifierPorts},
+    config::{Config, ConfigError},
     ports::{
         delivery::{DiscordWebhook, Queues},
         fleet::{Fleet, NodeClient},
@@ -14,7 +34,7 @@ use crate::{
     },
 };
 
-/// One per request in the Worker, one per test natively.
+/// One per isolate in the Worker, one per test natively.
 #[derive(Clone)]
 pub struct AppState {
     pub config: Arc<Config>,
@@ -33,4 +53,66 @@ pub struct AppState {
     pub scenes: Arc<dyn SceneStore>,
     pub outbox: Arc<dyn OutboxStore>,
     pub admin: Arc<dyn AdminStore>,
+}
+
+thread_local! {
+    /// May be empty: an isolate starts without, and loses it when it is reset.
+    static STATE: RefCell<Option<Arc<AppState>>> = const { RefCell::new(None) };
+}
+
+impl AppState {
+    /// The state of this isolate. Bindings belong to the isolate and not to a request, so it is made once; what does
+    /// belong to a request (stubs, calls, `waitUntil`) is looked up when it is used.
+    pub fn of_isolate(env: &Env) -> Result<Arc<Self>, ConfigError> {
+        if let Some(state) = STATE.with_borrow(Clone::clone) {
+            return Ok(state);
+        }
+        let state = Arc::new(Self::from_env(env)?);
+        STATE.with_borrow_mut(|kept| *kept = Some(Arc::clone(&state)));
+        Ok(state)
+    }
+
+    /// The Worker's adapters: the only place where they are chosen.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let read = |name: &str| env.var(name).ok().map(|text| text.to_string());
+        let config = Arc::new(Config::from_source(&read)?);
+        let env = || env.clone();
+        let clock = Arc::new(WorkerClock);
+        let client = Arc::new(SupabaseClient {
+            url: config.supabase.url.clone(),
+            publishable_key: config.supabase.publishable_key.clone(),
+            secret_key: config.supabase.secret_key.reveal().to_owned(),
+        });
+        let client = || Arc::clone(&client);
+        let verifier_ports = VerifierPorts {
+            clock: clock.clone(),
+            signatures: Arc::new(SubtleVerifier),
+            key_sets: Arc::new(HttpKeySets),
+        };
+        let discord = config.discord_webhook_url.as_ref().map(|url| {
+            let url = url.reveal().to_owned();
+            Arc::new(HttpDiscordWebhook { url }) as Arc<dyn DiscordWebhook>
+        });
+        Ok(Self {
+            tokens: Arc::new(TokenVerifier::new(&config.issuers, verifier_ports)),
+            clock,
+            random: Arc::new(WorkerRandom),
+            background: Arc::new(WaitUntil),
+            rate_limiter: Arc::new(BindingRateLimiter { env: env() }),
+            account: Arc::new(DurableAccount { env: env() }),
+            job_room: Arc::new(DurableJobRoom { env: env() }),
+            fleet: Arc::new(DurableFleet { env: env() }),
+            node_client: Arc::new(HttpNodeClient {
+                token: config.node_token.reveal().to_owned(),
+                storage: client(),
+            }),
+            queues: Arc::new(BindingQueues { env: env() }),
+            discord,
+            jobs: Arc::new(SupabaseJobStore { client: client() }),
+            scenes: Arc::new(SupabaseSceneStore { client: client() }),
+            outbox: Arc::new(SupabaseOutboxStore { client: client() }),
+            admin: Arc::new(SupabaseAdminStore { client: client() }),
+            config,
+        })
+    }
 }

@@ -4,7 +4,10 @@
 
 pub mod account;
 pub mod background;
+pub mod bridge;
 pub mod clock;
+pub mod console;
+pub mod consumers;
 pub mod discord;
 pub mod durable;
 pub mod fleet;
