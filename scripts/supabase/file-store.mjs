@@ -81,8 +81,9 @@ export class FileStore {
 
   async #writeNote(file, { mimetype, cacheControl, size, eTag }) {
     const note = { mimetype, cacheControl, size, eTag, lastModified: new Date().toISOString() };
-    await writeFile(`${file}.json.new`, JSON.stringify(note));
-    await rename(`${file}.json.new`, `${file}.json`);
+    const incoming = `${file}.${randomUUID()}.new`;
+    await writeFile(incoming, JSON.stringify(note));
+    await rename(incoming, `${file}.json`);
     return this.#readNote(file);
   }
 

@@ -2,11 +2,13 @@
 // differently from hosted Supabase.
 
 import { createAdminApi } from './admin-api.mjs';
+import { createQueues } from './one-at-a-time.mjs';
 import { json } from './responses.mjs';
 import { foldListing, widenListing } from './storage-list.mjs';
 
 const BEARER_JWT = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i;
 const SIGN_ROUTE = /^\/storage\/v1\/object\/(upload\/)?sign\//;
+const OBJECT_ROUTE = /^\/storage\/v1\/object\//;
 const LIST_ROUTE = /^\/storage\/v1\/object\/list\/[^/]+$/;
 
 /**
@@ -43,7 +45,15 @@ export function createGateway({ app, database, tokens, access }) {
     return replaceBody(response, body);
   }
 
-  const forward = (request, peerAddress) => app.fetch(request, { peerAddress: peerAddress ?? null });
+  const oneAtATime = createQueues();
+
+  function forward(request, peerAddress) {
+    const send = () => app.fetch(request, { peerAddress: peerAddress ?? null });
+    const { pathname } = new URL(request.url);
+    // lite looks for an object, then writes it: two uploads of one path at once would be a 500 for all but one.
+    const isUpload = ['POST', 'PUT'].includes(request.method) && OBJECT_ROUTE.test(pathname);
+    return isUpload ? oneAtATime(pathname, send) : send();
+  }
 
   async function list(request, peerAddress) {
     const body = await request.json().catch(() => ({}));

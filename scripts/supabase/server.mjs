@@ -1,13 +1,13 @@
 // The local Supabase as a process of its own: node scripts/supabase/server.mjs --data DIR [--port N] [--driver pglite|postgres]
 // Prints "READY <url>" once it answers. SIGTERM or SIGINT ends it and its database.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { serve } from '@hono/node-server';
 import { createApp } from './app.mjs';
+import { leaveFolder, takeFolder } from './data-folder.mjs';
 import { DRIVERS, openDatabase } from './database.mjs';
 import { createGateway } from './gateway.mjs';
 import { ensureSecrets, writeAccess } from './keys.mjs';
@@ -98,25 +98,4 @@ function listen(port, answer) {
       reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} is in use`) : error);
     });
   });
-}
-
-/** Two servers on one PGlite folder would destroy it. */
-function takeFolder(dataDir) {
-  const file = path.join(dataDir, 'server.pid');
-  const holder = existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
-  if (holder && isThisServer(holder)) throw new Error(`process ${holder} already serves ${dataDir}`);
-  writeFileSync(file, String(process.pid));
-}
-
-function leaveFolder(dataDir) {
-  rmSync(path.join(dataDir, 'server.pid'), { force: true });
-}
-
-/** The number alone is not enough: after a reboot it may be another program's. */
-function isThisServer(pid) {
-  try {
-    return execFileSync('ps', ['-p', String(pid), '-o', 'command='], { encoding: 'utf8' }).includes('supabase/server.mjs');
-  } catch {
-    return false;
-  }
 }

@@ -148,6 +148,12 @@ describe('storage', () => {
     assert.deepEqual(Buffer.from(await blob.arrayBuffer()), Buffer.from(bytes));
   });
 
+  test('one file uploaded five times at once is one file', async () => {
+    const folder = randomUUID();
+    await Promise.all([1, 2, 3, 4, 5].map((byte) => put(`${folder}/0.png`, Uint8Array.of(byte))));
+    assert.equal((await ok(bucket.list(folder))).length, 1);
+  });
+
   test('lists one folder at a time', async () => {
     const top = randomUUID();
     for (const name of ['b/1', 'b/2', 'a', 'c/d/e']) await put(`${top}/${name}`, Uint8Array.of(1));
