@@ -14,7 +14,7 @@ use axum::{
 use tower_service::Service;
 
 use crate::{
-    domains::{admin, docs, fleet, health, metrics, pages},
+    domains::{admin, credits, docs, fleet, health, jobs, metrics, outbox, pages, scenes},
     error::Error,
     http::{
         context::RequestContext,
@@ -31,6 +31,10 @@ pub fn routes() -> Routes {
     Routes::new()
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(scenes::routes())
+        .merge(jobs::routes())
+        .merge(credits::routes())
+        .merge(outbox::routes())
         .merge(fleet::routes())
         .merge(admin::routes())
         .merge(docs::routes())

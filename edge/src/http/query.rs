@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, str::FromStr};
 
-use shared::errors::FieldError;
+use shared::{errors::FieldError, limits::PAGE_MAX};
 
 /// A query that can be read with all its errors collected.
 pub trait FromQuery: Sized {
@@ -85,6 +85,22 @@ impl Parameters<'_> {
             self.reject(&name, "unknown", "is not a known parameter");
         }
     }
+}
+
+/// Items on a page when nobody says how many.
+const PAGE_DEFAULT: u64 = 20;
+
+/// A cursor is ours: no honest one is longer.
+const CURSOR_MAX_CHARS: usize = 200;
+
+/// The `limit` of a list.
+pub fn page_limit(parameters: &mut Parameters<'_>) -> u64 {
+    parameters.optional_integer("limit", 1, PAGE_MAX).unwrap_or(PAGE_DEFAULT)
+}
+
+/// The `cursor` of a list.
+pub fn page_cursor(parameters: &mut Parameters<'_>) -> Option<String> {
+    parameters.optional_text("cursor", CURSOR_MAX_CHARS)
 }
 
 /// No parameters at all are known to a route that takes none; they are ignored, as links often carry some.

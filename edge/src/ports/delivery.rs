@@ -33,6 +33,16 @@ pub struct AuditEntry {
     pub timestamp: String,
 }
 
+/// What becomes of a queue message after it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consumed {
+    Ack,
+    /// Deliver it again, not before this many seconds.
+    Retry {
+        delay_s: u32,
+    },
+}
+
 /// The queues' sending ends.
 #[async_trait]
 pub trait Queues: Send + Sync {
@@ -46,9 +56,14 @@ pub trait Queues: Send + Sync {
 pub enum Delivery {
     Delivered,
     /// Try again, not before this many seconds (`None`: our own back-off).
-    Retry { after_s: Option<u32>, cause: String },
+    Retry {
+        after_s: Option<u32>,
+        cause: String,
+    },
     /// It will never be taken.
-    Refused { cause: String },
+    Refused {
+        cause: String,
+    },
 }
 
 /// Sends JSON to a Discord webhook.

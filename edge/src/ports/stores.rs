@@ -97,11 +97,7 @@ pub trait SceneStore: Send + Sync {
     /// Removes row and picture; `false` when there was none of the caller's.
     async fn delete(&self, token: &AccessToken, id: SceneId) -> Result<bool>;
     /// The picture, streamed from storage with the caller's own token.
-    async fn picture(
-        &self,
-        token: &AccessToken,
-        scene: &Scene,
-    ) -> Result<Option<NativeResponse>>;
+    async fn picture(&self, token: &AccessToken, scene: &Scene) -> Result<Option<NativeResponse>>;
 }
 
 /// One undelivered message to a third party.
