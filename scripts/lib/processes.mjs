@@ -40,7 +40,8 @@ export function quietly(program, args, { update = () => {}, timeoutMs, input = '
           continue;
         }
         tail.push(shown);
-        if (tail.length > 60) tail.shift();
+        // The first words often hold the reason, the last ones the place.
+        if (tail.length > 70) tail.splice(15, 1);
         if (!/^(Compiling|Downloaded|Fresh) /.test(text)) update(text.slice(0, 70));
       }
     };

@@ -1,9 +1,10 @@
 // What the commands rely on before anything is installed.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { packagesAreInstalled } from '../lib/packages.mjs';
-import { atLeast, lockedVersion, pinnedRust } from '../lib/paths.mjs';
+import { atLeast, inRoot, lockedVersion, pinnedRust } from '../lib/paths.mjs';
 
 test('versions compare by number, not by text', () => {
   assert.ok(atLeast('v22.12.0', [22, 12]));
@@ -21,4 +22,17 @@ test('the pinned versions are found where they are written', () => {
 
 test('installed packages are seen as installed', () => {
   assert.equal(packagesAreInstalled(), true);
+});
+
+test('the lock file names every package, also those for other systems: without them npm ci refuses it', () => {
+  const { packages } = JSON.parse(readFileSync(inRoot('package-lock.json'), 'utf8'));
+  const known = new Set(Object.keys(packages).map((path) => path.replace(/^.*node_modules\//, '')));
+  const missing = Object.values(packages).flatMap(({ dependencies, optionalDependencies }) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !known.has(name)),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test('the lock file names no registry', () => {
+  assert.doesNotMatch(readFileSync(inRoot('package-lock.json'), 'utf8'), /"resolved":/);
 });

@@ -49,6 +49,9 @@ export function commandOf(name, dir, plan) {
       NODE_PUBLIC_URL: urlOf(port),
       EDGE_URL: urlOf(ports.edge),
       MODELS_DIR: inRoot('models'),
+      // Locally nobody waits for results of a node that is being ended.
+      DRAIN_TIMEOUT_S: '5',
+      DRAIN_LINGER_S: '1',
       ...plan.nodeVars,
     },
     health: `${urlOf(port)}/health/ready`,
