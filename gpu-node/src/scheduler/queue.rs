@@ -179,3 +179,140 @@ impl<E: Engine> Queue<E> {
 fn whole_ms(ms: f64) -> u64 {
     ms.ceil() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use super::{super::locked, *};
+    use crate::{
+        engines::{EngineError, Sink},
+        scheduler::{Observer, Outcome},
+    };
+
+    struct NoEngine;
+
+    impl Engine for NoEngine {
+        type Input = ();
+        type Event = ();
+        type Output = ();
+        fn run(&mut self, (): (), _: &mut dyn Sink<()>) -> Result<(), EngineError> {
+            Ok(())
+        }
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Place>>);
+
+    impl Observer<NoEngine> for Heard {
+        fn queued(&self, place: Place) {
+            locked(&self.0).push(place);
+        }
+        fn started(&self) {}
+        fn emitted(&self, (): ()) {}
+        fn ended(&self, _: Outcome<()>) {}
+    }
+
+    fn id(number: u8) -> JobId {
+        JobId::from_random([number; 16])
+    }
+
+    fn job(number: u8, weight: f64, observer: &Arc<Heard>) -> LaneJob<NoEngine> {
+        LaneJob { id: id(number), input: (), weight, observer: observer.clone() }
+    }
+
+    fn admit(queue: &mut Queue<NoEngine>, number: u8, now: Instant) -> Result<(), Refused> {
+        queue.admit(job(number, 1.0, &Arc::default()), now)
+    }
+
+    /// A queue whose jobs take 10 s per unit of work.
+    fn queue_with_history(capacity: usize) -> Queue<NoEngine> {
+        let mut queue = Queue::new(capacity);
+        queue.is_loaded = true;
+        queue.history.add_run(1.0, Duration::from_secs(10));
+        queue
+    }
+
+    #[test]
+    fn as_many_wait_as_there_are_places_while_one_runs() {
+        let (mut queue, now) = (Queue::new(2), Instant::now());
+        admit(&mut queue, 1, now).unwrap();
+        queue.take(now);
+        admit(&mut queue, 2, now).unwrap();
+        admit(&mut queue, 3, now).unwrap();
+        assert_eq!(admit(&mut queue, 4, now), Err(Refused::Full { retry_after_ms: 5_000 }));
+        queue.finish(now);
+        admit(&mut queue, 4, now).unwrap();
+    }
+
+    #[test]
+    fn an_idle_lanes_first_job_uses_no_waiting_place() {
+        let (mut queue, now) = (Queue::new(1), Instant::now());
+        admit(&mut queue, 1, now).unwrap();
+        admit(&mut queue, 2, now).expect("the first is about to run");
+        assert!(admit(&mut queue, 3, now).is_err());
+    }
+
+    #[test]
+    fn a_full_queue_says_when_the_running_job_should_end() {
+        let (mut queue, now) = (queue_with_history(0), Instant::now());
+        admit(&mut queue, 1, now).unwrap();
+        queue.take(now);
+        queue.begin(now);
+        let later = now + Duration::from_secs(3);
+        assert_eq!(admit(&mut queue, 2, later), Err(Refused::Full { retry_after_ms: 7_000 }));
+        let overdue = now + Duration::from_secs(60);
+        assert_eq!(admit(&mut queue, 2, overdue), Err(Refused::Full { retry_after_ms: 1_000 }));
+    }
+
+    #[test]
+    fn a_place_counts_what_runs_what_waits_before_it_and_its_own_work() {
+        let (mut queue, now) = (queue_with_history(5), Instant::now());
+        let heard = Arc::default();
+        for (number, weight) in [(1, 1.0), (2, 2.0), (3, 1.0)] {
+            queue.admit(job(number, weight, &heard), now).unwrap();
+        }
+        queue.take(now);
+        queue.begin(now);
+        let later = now + Duration::from_secs(4);
+        let place = |number| queue.place(id(number), later).unwrap();
+        assert_eq!(place(1), Place { position: 0, estimated_ms: Some(6_000) });
+        assert_eq!(place(2), Place { position: 1, estimated_ms: Some(26_000) });
+        assert_eq!(place(3), Place { position: 2, estimated_ms: Some(36_000) });
+        assert_eq!(queue.place(id(4), later), None);
+    }
+
+    #[test]
+    fn the_load_of_a_model_is_part_of_the_estimate_while_it_is_not_in_memory() {
+        let (mut queue, now) = (queue_with_history(5), Instant::now());
+        queue.is_loaded = false;
+        queue.history.set_load(Duration::from_secs(2));
+        admit(&mut queue, 1, now).unwrap();
+        assert_eq!(queue.place(id(1), now).unwrap().estimated_ms, Some(12_000));
+    }
+
+    #[test]
+    fn whoever_waits_hears_when_it_moves_up() {
+        let (mut queue, now) = (Queue::new(5), Instant::now());
+        let heard: Arc<Heard> = Arc::default();
+        admit(&mut queue, 1, now).unwrap();
+        admit(&mut queue, 2, now).unwrap();
+        queue.admit(job(3, 1.0, &heard), now).unwrap();
+        queue.take(now);
+        queue.remove(id(2), now);
+        queue.finish(now);
+        let positions: Vec<u32> = locked(&heard.0).iter().map(|place| place.position).collect();
+        assert_eq!(positions, [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_closed_queue_gives_back_who_waits_and_takes_nobody() {
+        let (mut queue, now) = (Queue::new(5), Instant::now());
+        admit(&mut queue, 1, now).unwrap();
+        admit(&mut queue, 2, now).unwrap();
+        queue.take(now);
+        assert_eq!(queue.close().len(), 1);
+        assert!(queue.is_running());
+        assert_eq!(admit(&mut queue, 3, now), Err(Refused::Draining));
+    }
+}

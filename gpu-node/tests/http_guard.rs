@@ -1,0 +1,203 @@
+//! What the door turns away: callers without a token, bodies that break rules, paths and methods that are not there.
+
+mod support;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use gpu_node::app::PUBLIC_ROUTES;
+use serde_json::{Value, json};
+use support::{OLD_TOKEN, TestNode, job_id, job_path, order, request};
+
+/// Every route with a method it takes; a new route belongs here.
+const ROUTES: &[(&str, &str)] = &[
+    ("POST", "/v1/jobs"),
+    ("GET", "/v1/jobs/{id}"),
+    ("DELETE", "/v1/jobs/{id}"),
+    ("GET", "/v1/jobs/{id}/events"),
+    ("GET", "/v1/jobs/{id}/artifacts/{index}"),
+    ("GET", "/v1/models"),
+    ("GET", "/metrics"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+];
+
+fn path_of(route: &str) -> String {
+    route.replace("{id}", &job_id(1)).replace("{index}", "0")
+}
+
+fn without_token(method: &str, path: &str) -> Request<Body> {
+    let mut request = request(method, path, None);
+    request.headers_mut().remove(header::AUTHORIZATION);
+    request
+}
+
+#[test]
+fn every_route_of_the_app_is_listed_here() {
+    let source = include_str!("../src/app.rs");
+    let mut routes: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(".route(\"")?.split('"').next())
+        .collect();
+    let mut listed: Vec<&str> = ROUTES.iter().map(|(_, route)| *route).collect();
+    listed.dedup();
+    routes.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(routes, listed);
+}
+
+#[tokio::test]
+async fn every_route_that_is_not_public_needs_a_token() {
+    let node = TestNode::start();
+    for (method, route) in ROUTES {
+        let answer = node.send(without_token(method, &path_of(route))).await;
+        if PUBLIC_ROUTES.contains(route) {
+            assert_eq!(answer.status, StatusCode::OK, "{route}");
+        } else {
+            answer.problem(401, "unauthenticated");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_learns_nothing_about_paths_and_methods() {
+    let node = TestNode::start();
+    for (method, path) in [("GET", "/v1/secrets"), ("PUT", "/v1/jobs"), ("GET", "/")] {
+        node.send(without_token(method, path)).await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn only_the_configured_tokens_open_the_door() {
+    let node = TestNode::start();
+    let cases = [
+        (format!("Bearer {OLD_TOKEN}"), true),
+        (format!("bearer {OLD_TOKEN}"), true),
+        ("Bearer nonsense".to_owned(), false),
+        ("Bearer ".to_owned(), false),
+        (format!("Basic {OLD_TOKEN}"), false),
+        (format!("Bearer {OLD_TOKEN}x"), false),
+    ];
+    for (value, is_allowed) in cases {
+        let mut request = without_token("GET", "/v1/models");
+        request.headers_mut().insert(header::AUTHORIZATION, value.parse().unwrap());
+        let status = node.send(request).await.status;
+        assert_eq!(status == StatusCode::OK, is_allowed, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_in_one_answer() {
+    let node = TestNode::start();
+    let body = json!({
+        "id": "7", "model": "tiny", "colour": "red",
+        "image": { "prompt": "", "steps": 0, "scheduler": "magic", "hue": 3 }
+    });
+    let problem = node.create_job(&body).await.problem(422, "invalid_request");
+    let found: Vec<(&str, &str)> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("/id", "format"),
+        ("/image/prompt", "empty"),
+        ("/image/steps", "range"),
+        ("/image/scheduler", "format"),
+        ("/image/hue", "unknown"),
+        ("/colour", "unknown"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn what_the_model_cannot_do_is_refused_before_it_is_queued() {
+    let node = TestNode::start();
+    let mut body = order(1, "a fish");
+    body["image"]["width"] = json!(100);
+    body["image"]["height"] = json!(2048);
+    let problem = node.create_job(&body).await.problem(422, "invalid_request");
+    let pointers: Vec<&Value> =
+        problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(pointers, ["/image/width", "/image/height"]);
+    node.get(&job_path(1)).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_a_wrong_field() {
+    let node = TestNode::start();
+    let problem =
+        node.create_job(&support::order_of(1, "huge")).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/model");
+    assert_eq!(problem["errors"][0]["code"], "choice");
+}
+
+#[tokio::test]
+async fn a_body_of_another_type_is_415() {
+    let node = TestNode::start();
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+        let mut request = request("POST", "/v1/jobs", Some(&order(1, "a fish")));
+        request.headers_mut().insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        node.send(request).await.problem(415, "unsupported_media_type");
+    }
+    let mut bare = request("POST", "/v1/jobs", Some(&order(1, "a fish")));
+    bare.headers_mut().remove(header::CONTENT_TYPE);
+    node.send(bare).await.problem(415, "unsupported_media_type");
+    let mut with_charset = request("POST", "/v1/jobs", Some(&order(1, "a fish")));
+    let value = "Application/JSON; charset=utf-8".parse().unwrap();
+    with_charset.headers_mut().insert(header::CONTENT_TYPE, value);
+    assert_eq!(node.send(with_charset).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_400() {
+    let node = TestNode::start();
+    for text in ["", "{", "{\"id\":}", "\u{1}"] {
+        let mut request = request("POST", "/v1/jobs", Some(&Value::Null));
+        *request.body_mut() = Body::from(text);
+        node.send(request).await.problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_a_mebibyte_is_413() {
+    let node = TestNode::start();
+    let body = order(1, &"x".repeat(1024 * 1024));
+    node.create_job(&body).await.problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_404() {
+    let node = TestNode::start();
+    let problem = node.get("/v1/secrets?token=hush").await.problem(404, "not_found");
+    assert_eq!(problem["instance"], "/v1/secrets");
+    for path in ["/v1/jobs/7", "/v1/jobs/%FF", "/v1/jobs/7/events", "/v1/jobs/7/artifacts/0"] {
+        node.get(path).await.problem(404, "not_found");
+    }
+    node.get(&format!("{}/artifacts/-1", job_path(1))).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_405_with_those_it_takes() {
+    let node = TestNode::start();
+    let answer = node.send(request("PUT", &job_path(1), None)).await;
+    answer.problem(405, "method_not_allowed");
+    assert_eq!(answer.header("allow"), "GET,HEAD,DELETE");
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_it_came_with() {
+    let node = TestNode::start();
+    let mut with_id = request("GET", "/nowhere", None);
+    with_id.headers_mut().insert("x-request-id", "from-the-edge".parse().unwrap());
+    let problem = node.send(with_id).await.problem(404, "not_found");
+    assert_eq!(problem["request_id"], "from-the-edge");
+
+    let mut forged = request("GET", "/v1/models", None);
+    forged.headers_mut().insert("x-request-id", "a b".parse().unwrap());
+    let answer = node.send(forged).await;
+    assert_eq!(answer.header("x-request-id").len(), 36, "{}", answer.header("x-request-id"));
+}

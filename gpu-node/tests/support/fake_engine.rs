@@ -1,0 +1,145 @@
+//! An engine that does as the test says: it waits for permission before each step, fails when its prompt asks for it,
+//! and counts what happened to it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use gpu_node::{
+    engines::{
+        Engine, EngineError, Sink,
+        image::{EncodedImage, ImageEngine, ImageJob, ImageStep},
+    },
+    scheduler::LoadEngine,
+};
+
+#[derive(Default)]
+struct State {
+    is_held: bool,
+    permits: usize,
+    are_loads_held: bool,
+    loads_to_fail: usize,
+    loads: Vec<String>,
+    unloads: Vec<String>,
+    runs: usize,
+}
+
+/// What the engines of one node do; shared with the test.
+#[derive(Default)]
+pub struct Script {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Script {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock().unwrap());
+        self.changed.notify_all();
+        result
+    }
+
+    fn wait_while(&self, condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
+        self.changed.wait_while(self.state.lock().unwrap(), condition).unwrap()
+    }
+
+    /// From now on every step waits for [`Script::allow_steps`] or [`Script::let_go`].
+    pub fn hold(&self) {
+        self.change(|state| state.is_held = true);
+    }
+
+    pub fn allow_steps(&self, count: usize) {
+        self.change(|state| state.permits += count);
+    }
+
+    pub fn hold_loads(&self) {
+        self.change(|state| state.are_loads_held = true);
+    }
+
+    /// Nothing waits any more.
+    pub fn let_go(&self) {
+        self.change(|state| (state.is_held, state.are_loads_held) = (false, false));
+    }
+
+    pub fn fail_next_load(&self) {
+        self.change(|state| state.loads_to_fail += 1);
+    }
+
+    pub fn runs(&self) -> usize {
+        self.state.lock().unwrap().runs
+    }
+
+    /// Names of the models, in the order of their loads.
+    pub fn loads(&self) -> Vec<String> {
+        self.state.lock().unwrap().loads.clone()
+    }
+
+    pub fn unloads(&self) -> Vec<String> {
+        self.state.lock().unwrap().unloads.clone()
+    }
+
+    fn before_step(&self) {
+        let mut state = self.wait_while(|state| state.is_held && state.permits == 0);
+        state.permits = state.permits.saturating_sub(1);
+    }
+}
+
+/// What loads the model of that name.
+pub fn load_fake(model: &str, script: &Arc<Script>) -> LoadEngine<ImageEngine> {
+    let (model, script) = (model.to_owned(), script.clone());
+    Box::new(move || {
+        drop(script.wait_while(|state| state.are_loads_held));
+        script.change(|state| {
+            if state.loads_to_fail > 0 {
+                state.loads_to_fail -= 1;
+                return Err(EngineError::Failed("the weights are torn".to_owned()));
+            }
+            state.loads.push(model.clone());
+            Ok(Box::new(FakeEngine { model: model.clone(), script: script.clone() }) as ImageEngine)
+        })
+    })
+}
+
+struct FakeEngine {
+    model: String,
+    script: Arc<Script>,
+}
+
+impl Drop for FakeEngine {
+    fn drop(&mut self) {
+        self.script.change(|state| state.unloads.push(self.model.clone()));
+    }
+}
+
+impl Engine for FakeEngine {
+    type Input = ImageJob;
+    type Event = ImageStep;
+    type Output = Vec<EncodedImage>;
+
+    fn run(
+        &mut self,
+        job: ImageJob,
+        sink: &mut dyn Sink<ImageStep>,
+    ) -> Result<Vec<EncodedImage>, EngineError> {
+        self.script.change(|state| state.runs += 1);
+        match job.prompt.as_str() {
+            "fail" => return Err(EngineError::Failed("the card fell off".to_owned())),
+            "run out of memory" => return Err(EngineError::OutOfMemory("1 GB more".to_owned())),
+            "ask too much" => return Err(EngineError::InvalidInput("too many fish".to_owned())),
+            "panic" => panic!("the engine was asked to panic"),
+            _ => {}
+        }
+        let last_step = if job.prompt == "go on for ever" { u32::MAX } else { job.steps };
+        for step in 1..=last_step {
+            self.script.before_step();
+            sink.emit(ImageStep { step, steps: job.steps })?;
+        }
+        let images = 0..u64::from(job.num_images);
+        Ok(images
+            .map(|index| EncodedImage {
+                bytes: format!("{} #{}", job.prompt, job.seed + index).into_bytes(),
+                content_type: job.format.content_type(),
+                width: job.width,
+                height: job.height,
+                seed: job.seed + index,
+            })
+            .collect())
+    }
+}
