@@ -119,24 +119,38 @@ function launch(program, args, account) {
 
 /** Ends a PostgreSQL that outlived a killed server on the same folder. */
 async function stopOrphan(data) {
-  const pid = orphanPid(data);
-  if (!pid) return;
-  process.kill(pid, 'SIGINT');
+  const orphan = ownerOf(data);
+  if (!orphan) return;
+  if (orphan.isAlive) process.kill(orphan.pid, 'SIGINT');
   const end = Date.now() + STOP_TIMEOUT_MS;
-  while (orphanPid(data)) {
-    if (Date.now() > end) throw new Error(`another PostgreSQL (process ${pid}) holds ${data} and does not end`);
+  while (ownerOf(data)?.isAlive) {
+    if (Date.now() > end) throw new Error(`another PostgreSQL (process ${orphan.pid}) holds ${data} and does not end`);
     await sleep(50);
   }
+  if (ownerOf(data)) disown(data);
 }
 
-function orphanPid(data) {
+/** @returns {{pid: number, isAlive: boolean} | undefined} the process that data/postmaster.pid names, if there is one */
+function ownerOf(data) {
   try {
     const pid = Number(readFileSync(path.join(data, 'postmaster.pid'), 'utf8').split('\n')[0]);
-    const command = execFileSync('ps', ['-p', String(pid), '-o', 'command='], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return command.includes(data) ? pid : undefined;
+    const [state, ...command] = execFileSync('ps', ['-p', String(pid), '-o', 'stat=,command='], {
+      encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim().split(/\s+/);
+    return { pid, isAlive: !state.startsWith('Z') && command.join(' ').includes(data) };
   } catch {
     return undefined;
   }
+}
+
+/**
+ * In a container whose first process doesn't reap, a killed PostgreSQL stays as a zombie, and its number, taken for a running
+ * one, blocks every later start. The number of its parent is what PostgreSQL disregards there; its other checks stay.
+ */
+function disown(data) {
+  const file = path.join(data, 'postmaster.pid');
+  const [, ...rest] = readFileSync(file, 'utf8').split('\n');
+  writeFileSync(file, [process.pid, ...rest].join('\n'));
 }
 
 function untilReady(child, logFile) {

@@ -38,14 +38,16 @@ export async function startSupabase({ port = 0, dataDir, driver, isDetached = fa
     pid: child.pid,
     exited,
     async stop() {
+      child.ref();
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await exited;
       clearTimeout(timer);
     },
-    /** As a crash would: for tests of what survives one. */
+    /** As a crash would, detached with its database too: for tests of what survives one. */
     async kill() {
-      child.kill('SIGKILL');
+      child.ref();
+      process.kill(isDetached ? -child.pid : child.pid, 'SIGKILL');
       await exited;
     },
   };
