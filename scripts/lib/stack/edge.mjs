@@ -30,7 +30,7 @@ export function edgeVars({ supabaseUrl, publishableKey, secretKey, secrets, vars
   return {
     ENVIRONMENT: 'local',
     SUPABASE_URL: supabaseUrl,
-    JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'] }]),
+    JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'], jwks_url: `${issuer}/.well-known/jwks.json` }]),
     SUPABASE_PUBLISHABLE_KEY: publishableKey,
     SUPABASE_SECRET_KEY: secretKey,
     NODE_TOKEN: secrets.node_token,
