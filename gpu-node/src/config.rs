@@ -37,7 +37,7 @@ pub struct ServerConfig {
     #[arg(long, env = "DRAIN_TIMEOUT_S", default_value_t = 30)]
     pub drain_timeout_s: u64,
     /// Seconds that fresh results wait to be fetched before the node exits.
-    #[arg(long, env = "DRAIN_LINGER_S", default_value_t = 10)]
+    #[arg(long, env = "DRAIN_LINGER_S", default_value_t = 5)]
     pub drain_linger_s: u64,
 }
 

@@ -1,6 +1,6 @@
 //! `gpu-node serve`: from a configuration to a listening node. What happens from then on is `lifetime.rs`'s.
 
-use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, panic, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use shared::api::fleet::RegisterNode;
 use thiserror::Error;
@@ -62,6 +62,12 @@ fn start_logs(config: &LogConfig) -> Result<(), ConfigError> {
         LogFormat::Text => logs.with_ansi(false).try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
     };
+    // The standard hook prints the panic's text, which may quote a prompt.
+    panic::set_hook(Box::new(|panicked| {
+        let location = panicked.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        tracing::error!(location, thread = thread.name().unwrap_or_default(), "panicked");
+    }));
     Ok(())
 }
 

@@ -61,21 +61,23 @@ impl Membership {
 
 async fn stay(client: Arc<EdgeClient>, jobs: Arc<Jobs>, heartbeat_due: Arc<Notify>, pace: Pace) {
     while !jobs.is_draining() {
-        let interval = register(&client, pace).await;
-        beat(&client, &jobs, &heartbeat_due, interval).await;
+        if let Some(interval) = register(&client, &jobs, pace).await {
+            beat(&client, &jobs, &heartbeat_due, interval).await;
+        }
     }
 }
 
-async fn register(client: &EdgeClient, pace: Pace) -> Duration {
+/// The interval of the heartbeats; `None` when the node leaves before it was let in.
+async fn register(client: &EdgeClient, jobs: &Jobs, pace: Pace) -> Option<Duration> {
     let mut delay = pace.first;
-    loop {
+    while !jobs.is_draining() {
         match client.register().await {
             Ok(registered) => {
                 let node_id = &client.node().node_id;
                 tracing::info!(%node_id, url = %client.node().url, "joined the fleet");
                 let (shortest, longest) = HEARTBEAT_MS.into_inner();
                 let interval_ms = registered.heartbeat_interval_ms.clamp(shortest, longest);
-                return Duration::from_millis(interval_ms);
+                return Some(Duration::from_millis(interval_ms));
             }
             Err(error) => tracing::warn!(%error, "not in the fleet yet"),
         }
@@ -83,6 +85,7 @@ async fn register(client: &EdgeClient, pace: Pace) -> Duration {
         time::sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
         delay = (delay * 2).min(pace.max);
     }
+    None
 }
 
 /// Returns when the edge has forgotten this node.

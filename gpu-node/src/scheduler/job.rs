@@ -85,7 +85,7 @@ impl Failure {
     pub fn not_loaded(model: &str, error: &EngineError) -> Self {
         Self {
             code: "model_not_loaded",
-            detail: format!("the model {model} could not be loaded: {error}"),
+            detail: format!("the model {model} could not be loaded: {}", first_line(error)),
             is_retryable: true,
         }
     }
@@ -109,8 +109,13 @@ impl From<EngineError> for Failure {
             // An engine that stops although nobody asked it to.
             EngineError::Cancelled => ("engine_stopped", true),
         };
-        Self { code, detail: error.to_string(), is_retryable }
+        Self { code, detail: first_line(&error), is_retryable }
     }
+}
+
+/// What follows is a backtrace, when the process was started with `RUST_BACKTRACE`: nothing for a caller.
+pub(super) fn first_line(error: &EngineError) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim_end().to_owned()
 }
 
 /// Why a job was not taken in.
@@ -120,4 +125,28 @@ pub enum Refused {
     Full { retry_after_ms: u64 },
     /// The node takes nothing new.
     Draining,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_never_sees_a_backtrace() {
+        let error =
+            EngineError::Failed("the card fell off\n   0: candle_core::Error::bt".to_owned());
+        assert_eq!(
+            Failure::not_loaded("m", &error).detail,
+            "the model m could not be loaded: the card fell off"
+        );
+        assert_eq!(Failure::from(error).detail, "the card fell off");
+    }
+
+    #[test]
+    fn only_what_the_caller_got_wrong_is_not_worth_another_try() {
+        let is_retryable = |error| Failure::from(error).is_retryable;
+        assert!(!is_retryable(EngineError::InvalidInput(String::new())));
+        assert!(is_retryable(EngineError::OutOfMemory(String::new())));
+        assert!(is_retryable(EngineError::Failed(String::new())));
+    }
 }

@@ -6,9 +6,11 @@ use std::{
     time::Instant,
 };
 
+use shared::ids::JobId;
+
 use super::{
     budget::NoRoom,
-    job::{Failure, LaneJob, Observer, Outcome},
+    job::{Failure, LaneJob, Observer, Outcome, first_line},
     lane::{LoadEngine, LoadState, Shared},
     locked,
     queue::Entry,
@@ -100,16 +102,21 @@ where
             }
             Err(outcome) => outcome,
         };
-        if let Outcome::Failed(failure) = &outcome {
-            let model = &self.shared.settings.model;
-            tracing::warn!(%model, job_id = %id, code = failure.code, detail = failure.detail, "job failed");
-        }
+        self.log_failure(id, &outcome);
         self.shared.budget.touch(&self.shared.settings.model);
         let mut state = locked(&self.shared.state);
         state.queue.finish(Instant::now());
         self.shared.report(&state);
         drop(state);
         self.shared.end(&*observer, outcome);
+    }
+
+    fn log_failure(&self, id: JobId, outcome: &Outcome<E::Output>) {
+        let Outcome::Failed(Failure { code, detail, is_retryable }) = outcome else { return };
+        // What is wrong with an input may quote it, and prompts are not logged.
+        let detail = if *is_retryable { detail } else { "" };
+        let model = &self.shared.settings.model;
+        tracing::warn!(%model, job_id = %id, code, detail, "job failed");
     }
 
     fn prepare(&mut self, stop: &StopFlag) -> Result<(), Outcome<E::Output>> {
@@ -170,7 +177,7 @@ where
             }
             Err(error) => {
                 shared.budget.release(&settings.model);
-                locked(&shared.state).load = LoadState::Failed(error.to_string());
+                locked(&shared.state).load = LoadState::Failed(first_line(&error));
                 tracing::error!(model = %settings.model, %error, "model not loaded");
                 Err(Failure::not_loaded(&settings.model, &error))
             }
