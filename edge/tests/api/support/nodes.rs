@@ -294,11 +294,12 @@ impl NodeClient for FakeNodes {
         job: JobId,
     ) -> std::result::Result<Box<dyn NodeEvents>, NodeFailure> {
         self.strike("node.events")?;
-        let cut_after = self.with(&node.node_id, |node, _| {
-            node.runs.get(&job).ok_or(NodeFailure::Unknown)?;
+        let opened = self.with(&node.node_id, |node, _| {
             let cuts = &mut node.behaviour.cuts;
-            Ok((!cuts.is_empty()).then(|| cuts.remove(0)))
-        })??;
+            let cut_after = (!cuts.is_empty()).then(|| cuts.remove(0));
+            node.runs.contains_key(&job).then_some(cut_after)
+        })?;
+        let cut_after = opened.ok_or(NodeFailure::Unknown)?;
         let (nodes, node_id) = (self.clone(), node.node_id.clone());
         Ok(Box::new(FakeEvents { nodes, node_id, job, seen: 0, cut_after }))
     }
@@ -352,12 +353,11 @@ impl NodeEvents for FakeEvents {
         loop {
             let (job, seen) = (self.job, self.seen);
             let next = self.nodes.with(&self.node_id, |node, now_ms| {
-                let events = node
-                    .events(job)
-                    .ok_or(NodeFailure::Unreachable { cause: "connection reset".to_owned() })?;
-                Ok(events.get(seen).filter(|(at_ms, _)| *at_ms <= now_ms).map(|(_, e)| e.clone()))
-            })??;
-            if let Some(event) = next {
+                let (at_ms, event) = node.events(job)?.into_iter().nth(seen)?;
+                Some((at_ms <= now_ms).then_some(event))
+            })?;
+            let reset = || NodeFailure::Unreachable { cause: "connection reset".to_owned() };
+            if let Some(event) = next.ok_or_else(reset)? {
                 self.seen += 1;
                 return Ok(Some(event));
             }

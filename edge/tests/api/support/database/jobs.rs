@@ -73,7 +73,7 @@ impl Tables {
         let mut payload = json!({"job_id": job.id, "scene": job.input});
         payload.as_object_mut().unwrap().extend(details.as_object().unwrap().clone());
         let row = OutboxRow {
-            id: format!("outbox-{}", self.outbox.len() + 1),
+            id: uuid::Uuid::from_u128(self.outbox.len() as u128 + 1).to_string(),
             job_id: Some(job.id),
             topic: "discord".to_owned(),
             event: format!("{}.{event}", job.kind.as_str()),

@@ -97,11 +97,6 @@ impl FakeDatabase {
         self.tables().refused_audit.insert(id.to_owned());
     }
 
-    /// What storage has at a path.
-    pub fn file(&self, path: &str) -> Option<String> {
-        self.tables().files.get(path).cloned()
-    }
-
     /// Stores a file, overwriting.
     pub fn store_file(&self, path: &str, sha256: &str) {
         let mut tables = self.tables();

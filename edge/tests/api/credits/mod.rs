@@ -1,0 +1,30 @@
+//! `GET /api/credits`.
+
+use serde_json::json;
+
+use crate::support::{
+    app::{TestApp, config},
+    nodes::Behaviour,
+    world::World,
+};
+
+#[test]
+fn tells_what_is_left_and_what_is_held() {
+    let app = TestApp::on(World::with_nodes([Behaviour::default()]), config());
+    let token = app.sign_in(200);
+    let credits = || app.get("/api/credits").token(&token).send().json(200);
+    assert_eq!(credits(), json!({"balance": 100, "reserved": 0}));
+    let id = app.world.accepted(1);
+    assert_eq!(credits(), json!({"balance": 100, "reserved": 1}));
+    app.world.run_to_the_end(id);
+    assert_eq!(credits(), json!({"balance": 99, "reserved": 0}));
+}
+
+#[test]
+fn asks_for_a_token_and_for_the_database() {
+    let app = TestApp::new();
+    app.get("/api/credits").send().problem(401);
+    let token = app.sign_in(200);
+    app.world.faults.fail_calls("jobs.ledger", 1);
+    app.get("/api/credits").token(&token).send().problem(503);
+}

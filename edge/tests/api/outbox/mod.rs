@@ -1,0 +1,5 @@
+//! Delivering the outbox, and `/api/admin/outbox`.
+
+mod admin;
+mod audit;
+mod deliver;
