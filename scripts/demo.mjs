@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inRoot, LOCAL, ROOT } from './lib/paths.mjs';
-import { command, say, step } from './lib/progress.mjs';
+import { bar, command, say, step } from './lib/progress.mjs';
 import { ensureSetup } from './lib/setup.mjs';
 
 const SCENE = { world: 'forest', era: 'medieval era', class: 'a red star', pose: 'in the centre', decor: 'mountains' };
@@ -45,7 +45,11 @@ async function makeScene(stack, scene) {
   say(`  POST /api/generate/scene ${JSON.stringify(scene)}`);
   const job = await orderScene(stack.edge_url, token, scene);
   await step(`scene ${job.id}`, (update) =>
-    followJob(stack.edge_url, token, job.id, ({ status, progress, message }) => update(`${status}: ${message}`, progress / 100)),
+    followJob(stack.edge_url, token, job.id, ({ status, progress, message }) => {
+      update(`${status}: ${message}`, progress / 100);
+      // Without a terminal nothing is redrawn: then each event is a line.
+      if (!process.stderr.isTTY) say(`  ${bar(progress / 100)} ${status}${message && `: ${message}`}`);
+    }),
   );
   const file = inRoot('demo-out', 'scene.png');
   mkdirSync(join(file, '..'), { recursive: true });

@@ -61,7 +61,7 @@ export const CARGO_BAR = { CARGO_TERM_PROGRESS_WHEN: 'always', CARGO_TERM_PROGRE
 /** Starts a program in its own group, detached, with its output in `logFile`. */
 export function launch(program, args, { logFile, ...options }) {
   mkdirSync(dirname(logFile), { recursive: true });
-  const log = openSync(logFile, 'a');
+  const log = openSync(logFile, 'a', 0o600);
   const child = spawn(program, args, { stdio: ['ignore', log, log], detached: true, ...options });
   closeSync(log);
   child.on('error', () => {});

@@ -4,6 +4,9 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { inRoot } from '../paths.mjs';
 
+/** wrangler shows other variables when it starts. */
+const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL'];
+
 const folderOf = (dir) => join(dir, 'edge');
 
 /** Copies the build into the stack's folder. */
@@ -20,8 +23,11 @@ export async function configureEdge(dir, vars) {
   const { parse } = await import('smol-toml');
   const { env: _environments, build: _build, ...config } = parse(readFileSync(inRoot('wrangler.toml'), 'utf8'));
   config.main = 'worker/index.js';
-  config.vars = { ...config.vars, ...vars };
-  writeFileSync(join(folderOf(dir), 'wrangler.json'), JSON.stringify(config, null, 2), { mode: 0o600 });
+  const isSecret = ([name]) => SECRETS.includes(name);
+  config.vars = { ...config.vars, ...Object.fromEntries(Object.entries(vars).filter((entry) => !isSecret(entry))) };
+  writeFileSync(join(folderOf(dir), 'wrangler.json'), JSON.stringify(config, null, 2));
+  const lines = Object.entries(vars).filter(isSecret).map(([name, value]) => `${name}="${value}"\n`);
+  writeFileSync(join(folderOf(dir), '.dev.vars'), lines.join(''), { mode: 0o600 });
 }
 
 /** What the Worker must know of the rest of the stack. */
