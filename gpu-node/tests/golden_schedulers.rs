@@ -5,11 +5,11 @@ mod golden;
 use std::path::Path;
 
 use candle_core::{Device, IndexOp, Tensor};
+use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::image::schedulers::{ScheduleConfig, scheduler};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::node::image::SchedulerKind;
-use golden::{TOLERANCE, difference, golden, tiny};
 
 #[derive(Deserialize)]
 struct Case {

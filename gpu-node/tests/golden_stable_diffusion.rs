@@ -5,6 +5,7 @@ mod golden;
 use std::path::Path;
 
 use candle_core::{DType, Device, IndexOp, Tensor};
+use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::{
     Engine, EngineError, Sink, Stopped,
     image::{
@@ -17,7 +18,6 @@ use gpu_node::engines::{
 };
 use serde_json::{Value, json};
 use shared::node::image::{ImageFormat, SchedulerKind};
-use golden::{TOLERANCE, difference, golden, tiny};
 use tempfile::TempDir;
 
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {

@@ -1,6 +1,6 @@
 //! `gpu-node generate`: a prompt in, a picture in a file, with no server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -91,11 +91,14 @@ pub fn run(args: GenerateArgs) -> Result<()> {
         },
     )?;
     let devices = Devices::detect();
+    let started = Instant::now();
     let mut engine = load_image_engine(manifest, &devices)?;
+    let loaded = started.elapsed();
     let bar = ProgressBar::new(job.steps.into())
         .with_style(ProgressStyle::with_template("{bar:40} step {pos} of {len}, {elapsed}")?);
     let pictures = engine.run(job, &mut Bar(bar.clone()))?;
     bar.finish();
+    let total = started.elapsed();
     for (index, picture) in pictures.iter().enumerate() {
         let path = match index {
             0 => args.out.clone(),
@@ -116,5 +119,10 @@ pub fn run(args: GenerateArgs) -> Result<()> {
             devices.kind()
         );
     }
+    eprintln!(
+        "loaded in {:.2} s, made in {:.2} s",
+        loaded.as_secs_f64(),
+        (total - loaded).as_secs_f64()
+    );
     Ok(())
 }

@@ -108,6 +108,6 @@ mod tests {
         let error = config.only(&[("dual_cross_attention", json!(false))]).unwrap_err();
         let expected =
             "unet/config.json: `dual_cross_attention` = true is not supported, only false";
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(crate::engines::message(&error), expected);
     }
 }

@@ -62,11 +62,16 @@ impl From<Stopped> for EngineError {
 
 impl From<candle_core::Error> for EngineError {
     fn from(error: candle_core::Error) -> Self {
-        let text = error.to_string();
+        let text = message(&error);
         if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
             Self::OutOfMemory(text)
         } else {
             Self::Failed(text)
         }
     }
+}
+
+/// What went wrong in one line: candle appends a backtrace where those are switched on.
+pub(crate) fn message(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -8,4 +8,5 @@ pub mod image;
 mod layers;
 
 pub use device::Devices;
+pub(crate) use engine::message;
 pub use engine::{Engine, EngineError, Sink, Stopped};

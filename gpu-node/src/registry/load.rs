@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::{
-    manifest::Manifest,
+    manifest::{Manifest, Modality},
     weights::{WeightsError, folder_of},
 };
 use crate::engines::{
@@ -12,6 +12,7 @@ use crate::engines::{
         ImageEngine,
         stable_diffusion::{PipelineOptions, StableDiffusion},
     },
+    message,
 };
 
 /// Why a model cannot be loaded.
@@ -26,24 +27,32 @@ pub enum LoadError {
     Unsupported { model: String, reason: String },
 }
 
-/// Loads an image model; blocking, seconds for large ones.
-pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
-    match manifest.architecture.as_str() {
-        "stable-diffusion" => {
-            let engine = load_stable_diffusion(manifest, devices)?;
-            Ok(Box::new(engine))
-        }
-        other => Err(LoadError::UnknownArchitecture(other.to_owned())),
+type LoadImage = fn(&Manifest, &Devices) -> Result<ImageEngine, LoadError>;
+
+fn image_architecture(name: &str) -> Option<LoadImage> {
+    match name {
+        "stable-diffusion" => Some(load_stable_diffusion),
+        _ => None,
     }
 }
 
-fn load_stable_diffusion(
-    manifest: &Manifest,
-    devices: &Devices,
-) -> Result<StableDiffusion, LoadError> {
+/// Whether this build has an engine for the model.
+pub fn has_engine(manifest: &Manifest) -> bool {
+    match manifest.modality {
+        Modality::Image => image_architecture(&manifest.architecture).is_some(),
+    }
+}
+
+/// Loads an image model; blocking, seconds for large ones.
+pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
+    let load = image_architecture(&manifest.architecture)
+        .ok_or_else(|| LoadError::UnknownArchitecture(manifest.architecture.clone()))?;
+    load(manifest, devices)
+}
+
+fn load_stable_diffusion(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
     let unsupported =
         |reason: String| LoadError::Unsupported { model: manifest.name.clone(), reason };
-    let folder = folder_of(manifest)?;
     let options = PipelineOptions {
         model: manifest.name.clone(),
         revision: manifest.revision.clone(),
@@ -51,13 +60,13 @@ fn load_stable_diffusion(
         device: devices.compute().clone(),
         dtype: devices.dtype(manifest.dtype.into()),
     };
-    let engine =
-        StableDiffusion::load(&folder, options).map_err(|error| unsupported(error.to_string()))?;
+    let engine = StableDiffusion::load(&folder_of(manifest)?, options)
+        .map_err(|error| unsupported(message(&error)))?;
     let (declared, needed) = (manifest.defaults.size_multiple as usize, engine.size_multiple());
     if !declared.is_multiple_of(needed) {
         let reason =
             format!("`size_multiple` is {declared}, the model needs multiples of {needed}");
         return Err(unsupported(reason));
     }
-    Ok(engine)
+    Ok(Box::new(engine))
 }

@@ -4,7 +4,7 @@ mod load;
 mod manifest;
 mod weights;
 
-pub use load::{LoadError, load_image_engine};
+pub use load::{LoadError, has_engine, load_image_engine};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
 pub use weights::{WeightsError, verify_files};
 

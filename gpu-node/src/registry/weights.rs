@@ -20,7 +20,9 @@ pub enum WeightsError {
     WrongSize { path: PathBuf, found: u64, expected: u64 },
     #[error("{path} has SHA-256 {found}, its manifest says {expected}")]
     WrongHash { path: PathBuf, found: String, expected: String },
-    #[error("{repository} must be downloaded first: this build does not fetch from a hub")]
+    #[error(
+        "{repository} must be downloaded first and named with `kind = \"path\"`: this version does not fetch from a hub"
+    )]
     NotFetched { repository: String },
 }
 

@@ -16,6 +16,7 @@ use crate::engines::{
         picture::{Origin, encode_picture},
         schedulers::{ScheduleConfig, scheduler},
     },
+    message,
 };
 
 /// What a pipeline must know beside its files.
@@ -92,7 +93,7 @@ impl StableDiffusion {
     ) -> Result<Tensor, EngineError> {
         let Denoising { job, text: (text, negative), noise } = denoising;
         let mut scheduler = scheduler(job.scheduler, &self.schedule, job.steps as usize)
-            .map_err(|error| EngineError::InvalidInput(error.to_string()))?;
+            .map_err(|error| EngineError::InvalidInput(message(&error)))?;
         let text = match negative {
             Some(negative) => Tensor::cat(&[negative, text], 0)?,
             None => text.clone(),
