@@ -18,7 +18,7 @@ pub(super) async fn read(
     token: &AccessToken,
     path: &str,
 ) -> Result<Option<Answer>> {
-    let path = format!("/storage/v1/object/authenticated/{path}");
+    let path = format!("/storage/v1/object/{path}");
     let call = client.call(Role::User(token), "GET", &path, TIMEOUT_MS).streaming();
     let answer = call.send().await.map_err(storage_away)?;
     match answer.status() {
