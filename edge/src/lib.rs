@@ -7,6 +7,7 @@ pub mod caller;
 pub mod config;
 pub mod domains;
 pub mod error;
+pub mod events;
 pub mod gates;
 pub mod http;
 pub mod ports;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, event};
 
 use crate::{
-    adapters::{bridge, console, consumers},
+    adapters::{bridge, console},
     domains::cron,
     state::AppState,
 };
@@ -29,7 +30,7 @@ fn start() {
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
     match AppState::of_isolate(&env) {
-        Ok(state) => bridge::answer(state, request).await,
+        Ok(state) => bridge::answer(request, |request| app::serve(state, request)).await,
         Err(error) => {
             tracing::error!(%error);
             bridge::misconfigured().await
@@ -40,10 +41,10 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
 #[event(queue)]
 async fn queue(batch: MessageBatch<Value>, env: Env, _: Context) -> Result<()> {
     match AppState::of_isolate(&env) {
-        Ok(state) => consumers::consume(&state, &batch).await,
+        Ok(state) => events::consume(&state, &batch).await,
         Err(error) => {
             tracing::error!(%error);
-            consumers::postpone(&batch);
+            events::postpone(&batch);
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Headers cross as one JSON text each way, bodies of known size as bytes, and bodies that bypass Rust not at all.
 
-use std::sync::Arc;
+use std::future::Future;
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -21,15 +21,15 @@ use worker::{
 };
 
 use super::{http_client::thrown_text, native::upstream};
-use crate::{app, http::respond::Upstream, state::AppState};
+use crate::ports::system::Upstream;
 
 /// Answers a request of the runtime.
-pub async fn answer(
-    state: Arc<AppState>,
+pub async fn answer<F: Future<Output = Response>>(
     request: web_sys::Request,
+    serve: impl FnOnce(Request) -> F,
 ) -> worker::Result<web_sys::Response> {
     let response = match to_axum(&request).await {
-        Ok(request) => app::serve(state, request).await,
+        Ok(request) => serve(request).await,
         Err(cause) => {
             tracing::info!(cause, "a request could not be read");
             problem(ErrorCode::InvalidRequest, 400, "The request could not be read.")

@@ -1,4 +1,4 @@
-//! The only code that touches the runtime (`worker::*`), beside `lib.rs` and `state.rs`: technology + role.
+//! The only code that touches the runtime (`worker::*`), beside `lib.rs`, `events.rs` and `state.rs`: technology + role.
 //!
 //! It compiles natively too, so that the compiler checks it everywhere; it runs only in the Worker.
 
@@ -7,7 +7,6 @@ pub mod background;
 pub mod bridge;
 pub mod clock;
 pub mod console;
-pub mod consumers;
 pub mod discord;
 pub mod durable;
 pub mod fleet;

@@ -1,6 +1,6 @@
 //! From situations to answers: the only place that knows which status and which words an [`Error`] becomes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     ports::{
         NativeResponse,
-        system::{LimitedAction, NativeBody},
+        system::{LimitedAction, NativeBody, Upstream},
     },
 };
 
@@ -143,24 +143,13 @@ pub(crate) fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A body that the runtime sends by itself. The Worker's bridge takes it out of the answer's extensions.
-#[derive(Clone)]
-pub struct Upstream(Arc<Mutex<Option<NativeBody>>>);
-
-impl Upstream {
-    /// The body, once.
-    pub fn take(&self) -> Option<NativeBody> {
-        self.0.lock().ok()?.take()
-    }
-}
-
 impl IntoResponse for NativeResponse {
     fn into_response(self) -> Response {
         let mut response = match self.body {
             NativeBody::Bytes(bytes) => Body::from(bytes).into_response(),
             upstream @ NativeBody::Upstream(_) => {
                 let mut response = Body::empty().into_response();
-                response.extensions_mut().insert(Upstream(Arc::new(Mutex::new(Some(upstream)))));
+                response.extensions_mut().insert(Upstream::new(upstream));
                 response
             }
         };

@@ -1,6 +1,10 @@
 //! Time, chance, work after the answer, limits, and bodies that bypass Rust.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 
@@ -83,4 +87,20 @@ pub enum NativeBody {
     Bytes(Vec<u8>),
     /// The runtime's own response, which only the adapters can open.
     Upstream(Box<dyn std::any::Any + Send>),
+}
+
+/// A native body on its way through axum, in the extensions of an answer. Whoever hands the answer to the runtime takes
+/// it out.
+#[derive(Clone)]
+pub struct Upstream(Arc<Mutex<Option<NativeBody>>>);
+
+impl Upstream {
+    pub fn new(body: NativeBody) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    /// The body, once.
+    pub fn take(&self) -> Option<NativeBody> {
+        self.0.lock().ok()?.take()
+    }
 }

@@ -165,12 +165,8 @@ impl JobStore for SupabaseJobStore {
     }
 
     async fn counts(&self) -> Result<Vec<(String, u64)>> {
-        let mut counts: BTreeMap<String, BTreeMap<String, u64>> =
-            self.as_service("job_counts", json!({})).await?;
-        let jobs = counts.remove("jobs").unwrap_or_default().into_iter();
-        let outbox = counts.remove("outbox").unwrap_or_default().into_iter();
-        let outbox = outbox.map(|(status, count)| (format!("outbox_{status}"), count));
-        Ok(jobs.chain(outbox).collect())
+        let counts: BTreeMap<String, u64> = self.as_service("job_counts", json!({})).await?;
+        Ok(counts.into_iter().collect())
     }
 
     async fn delete_old_rows(&self) -> Result<Vec<(String, u64)>> {

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use worker::{MessageBatch, MessageExt, QueueRetryOptionsBuilder, RawMessage};
 
-use super::queues::body;
 use crate::{
+    adapters::queues::body,
     domains::{
         audit::{consume_audit, consume_dead_audit},
         jobs::generation_consumer::{consume_dead_generation, consume_generation},
