@@ -144,8 +144,12 @@ impl TokenVerifier {
 
 impl Issuer {
     fn is_hs256_signed(&self, signed: &[u8], signature: &[u8]) -> bool {
-        let signature = <alg::Hs256 as Algorithm>::Signature::try_from_slice(signature);
-        match (&self.hs256_key, signature) {
+        type Signature = <alg::Hs256 as Algorithm>::Signature;
+        // `try_from_slice` panics on any other length, and a panic here would end every request of the instance.
+        if Signature::LENGTH.is_none_or(|length| length.get() != signature.len()) {
+            return false;
+        }
+        match (&self.hs256_key, Signature::try_from_slice(signature)) {
             (Some(key), Ok(signature)) => alg::Hs256.verify_signature(&signature, key, signed),
             _ => false,
         }

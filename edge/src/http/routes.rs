@@ -78,9 +78,11 @@ impl Routes {
     }
 }
 
-/// What a description must be able to say beside its path: natively, its schemas.
+/// What a description can say beside its path, natively: its tags and its schemas.
 #[cfg(not(target_arch = "wasm32"))]
-pub use utoipa::__dev::{SchemaReferences as Described, Tags};
+pub trait Described: utoipa::__dev::SchemaReferences + utoipa::__dev::Tags<'static> {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<P: utoipa::__dev::SchemaReferences + utoipa::__dev::Tags<'static>> Described for P {}
 
 /// In the Worker nothing more is asked of a description.
 #[cfg(target_arch = "wasm32")]
@@ -92,7 +94,9 @@ impl<P> Described for P {}
 fn describe<P: utoipa::Path + Described>(methods: Vec<HttpMethod>) -> Operation {
     let mut schemas = Vec::new();
     P::schemas(&mut schemas);
-    Operation { path: P::path(), methods, operation: P::operation(), schemas }
+    let mut operation = P::operation();
+    operation.tags = Some(P::tags().into_iter().map(str::to_owned).collect());
+    Operation { path: P::path(), methods, operation, schemas }
 }
 
 fn filter(method: &HttpMethod) -> MethodFilter {

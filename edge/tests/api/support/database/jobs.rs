@@ -324,6 +324,9 @@ impl JobStore for FakeDatabase {
             for row in tables.jobs.values() {
                 *counts.entry(row.job.status.to_string()).or_default() += 1;
             }
+            for entry in &tables.outbox {
+                *counts.entry(format!("outbox_{}", entry.row.status)).or_default() += 1;
+            }
             Ok(counts.into_iter().collect())
         })
     }

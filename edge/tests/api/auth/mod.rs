@@ -1,0 +1,5 @@
+//! Whose tokens are believed.
+
+mod key_sets;
+mod roles;
+mod tokens;

@@ -1,0 +1,15 @@
+//! What tests stand on: a fake for every port, and the app in process.
+
+pub mod answer;
+pub mod app;
+pub mod clock;
+pub mod database;
+pub mod discord;
+pub mod faults;
+pub mod gates;
+pub mod issuer;
+pub mod keys;
+pub mod nodes;
+pub mod queues;
+pub mod runtime;
+pub mod world;
