@@ -57,6 +57,8 @@ pub struct AccessConfig {
     pub insecure: bool,
 }
 
+const DEFAULT: &str = "default";
+
 /// Which models there are and what they may take.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsConfig {
@@ -66,10 +68,11 @@ pub struct ModelsConfig {
     /// The model without which the node is not ready.
     #[arg(long, env = "DEFAULT_MODEL", default_value = "embedded-scene")]
     pub default_model: String,
-    /// Models to load at start, comma-separated, the default one if none is named; the node is ready once they are in.
+    /// Models to load at start, comma-separated, `default` for the default one, as is no name; the node is ready once
+    /// they are in.
     #[arg(
         long, env = "PRELOAD_MODELS", value_delimiter = ',', num_args = 0..=1,
-        default_missing_value = "", value_name = "NAMES"
+        default_missing_value = DEFAULT, value_name = "NAMES"
     )]
     pub preload: Option<Vec<String>>,
     /// What the loaded models may take together, by their manifests; the least recently used one makes room. No limit
@@ -174,10 +177,10 @@ impl AccessConfig {
 impl ModelsConfig {
     /// The names of the models to load at start.
     pub fn preloaded(&self) -> Vec<&str> {
-        let names = self.preload.as_deref().unwrap_or_default();
+        let names = self.preload.iter().flatten().map(|name| name.trim());
         names
-            .iter()
-            .map(|name| if name.is_empty() { self.default_model.as_str() } else { name.trim() })
+            .filter(|name| !name.is_empty())
+            .map(|name| if name == DEFAULT { self.default_model.as_str() } else { name })
             .collect()
     }
 }
@@ -316,6 +319,7 @@ mod tests {
     fn preload_alone_means_the_default_model() {
         assert!(parse(&[]).models.preloaded().is_empty());
         assert_eq!(parse(&["--preload"]).models.preloaded(), ["embedded-scene"]);
-        assert_eq!(parse(&["--preload", "a,b"]).models.preloaded(), ["a", "b"]);
+        assert_eq!(parse(&["--preload", "a,default"]).models.preloaded(), ["a", "embedded-scene"]);
+        assert!(parse(&["--preload", ""]).models.preloaded().is_empty());
     }
 }

@@ -133,8 +133,7 @@ mod tests {
 
     #[test]
     fn a_caller_never_sees_a_backtrace() {
-        let error =
-            EngineError::Failed("the card fell off\n   0: candle_core::Error::bt".to_owned());
+        let error = EngineError::Failed("the card fell off\n   0: engine::Error::new".to_owned());
         assert_eq!(
             Failure::not_loaded("m", &error).detail,
             "the model m could not be loaded: the card fell off"
