@@ -1,4 +1,5 @@
 //! The tiny Stable Diffusion against the reference libraries, part by part and as a whole.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
 mod golden;
 

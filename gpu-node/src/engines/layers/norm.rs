@@ -106,7 +106,7 @@ impl CpuGroupNorm {
     /// The norm of one sample as `x · scale + shift` per channel.
     fn scale_and_shift(&self, xs: &[f32], pixels: usize) -> (Vec<f32>, Vec<f32>) {
         let channels = self.weight.len();
-        let parts: Vec<(Vec<f32>, Vec<f32>)> = xs
+        let parts: Vec<Sums> = xs
             .par_chunks(TILE_ROWS * channels)
             .map(|xs| vector::vectorised(|| sums(xs, channels)))
             .collect();
@@ -115,15 +115,15 @@ impl CpuGroupNorm {
         let (mut scale, mut shift) = (vec![0_f32; channels], vec![0_f32; channels]);
         for group in 0..self.groups {
             let range = group * per_group..(group + 1) * per_group;
-            let total = |which: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| -> f64 {
+            let total = |part: fn(&Sums) -> &[f32]| -> f64 {
                 parts
                     .iter()
-                    .flat_map(|part| &which(part)[range.clone()])
+                    .flat_map(|sums| &part(sums)[range.clone()])
                     .map(|x| f64::from(*x))
                     .sum()
             };
-            let mean = total(|part| &part.0) / count;
-            let variance = (total(|part| &part.1) / count - mean * mean).max(0.0);
+            let mean = total(|sums| &sums.values) / count;
+            let variance = (total(|sums| &sums.squares) / count - mean * mean).max(0.0);
             let inverse = 1.0 / (variance + self.eps).sqrt();
             for channel in range.clone() {
                 let factor = f64::from(self.weight[channel]) * inverse;
@@ -152,17 +152,22 @@ impl CpuGroupNorm {
     }
 }
 
-/// Per channel: the sum and the sum of squares over a tile small enough for f32.
+/// Per channel, over a tile small enough for f32.
+struct Sums {
+    values: Vec<f32>,
+    squares: Vec<f32>,
+}
+
 #[inline(always)]
-fn sums(xs: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
-    let (mut sum, mut squares) = (vec![0_f32; channels], vec![0_f32; channels]);
+fn sums(xs: &[f32], channels: usize) -> Sums {
+    let (mut values, mut squares) = (vec![0_f32; channels], vec![0_f32; channels]);
     for row in xs.chunks_exact(channels) {
-        for ((x, sum), squares) in row.iter().zip(&mut sum).zip(&mut squares) {
-            *sum += x;
-            *squares += x * x;
+        for ((x, value), square) in row.iter().zip(&mut values).zip(&mut squares) {
+            *value += x;
+            *square += x * x;
         }
     }
-    (sum, squares)
+    Sums { values, squares }
 }
 
 /// Normalisation over the last dimension.
