@@ -99,6 +99,16 @@ fn a_repeat_after_a_failure_is_a_new_job_and_always_the_same_one() {
 }
 
 #[test]
+fn a_row_that_cannot_be_stored_gives_its_reservation_back_at_once() {
+    let world = world();
+    world.database.grant(world.alice.user_id, 1);
+    world.faults.fail_calls("jobs.create", 1);
+    world.order(1).unwrap_err();
+    assert_eq!(world.gates.settled(job_id(1)), [0]);
+    world.accepted(2);
+}
+
+#[test]
 fn whatever_call_fails_a_refused_order_leaves_nothing_behind() {
     let probe = world();
     probe.accepted(1);

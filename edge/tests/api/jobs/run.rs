@@ -117,7 +117,9 @@ fn the_only_node_restarts_and_the_job_runs_again() {
     assert_eq!(job.message, "interrupted, to be run again");
     world.run_to_the_end(id);
     world.assert_completed_once(id, "restarted");
-    assert_eq!(world.nodes.orders("node-1").len(), 2);
+    let orders = world.nodes.orders("node-1");
+    assert_eq!(orders.len(), 2);
+    assert_eq!(orders[0], orders[1], "the same order, seed included: the same picture");
 }
 
 #[test]
@@ -147,6 +149,16 @@ fn a_stream_that_breaks_at_the_same_place_is_given_up() {
     assert_eq!(world.deliver(), Consumed::Ack);
     world.assert_completed_once(id, "stuck");
     assert_eq!(world.nodes.reports("node-1"), [true, false]);
+    assert_eq!(world.nodes.orders("node-2").len(), 1);
+}
+
+#[test]
+fn a_picture_lost_with_its_node_is_drawn_again_elsewhere() {
+    let world = World::with_nodes([Behaviour::default(), Behaviour::default()]);
+    let id = world.accepted(1);
+    world.faults.fail_calls("node.artifact", 1);
+    assert_eq!(world.deliver(), Consumed::Ack);
+    world.assert_completed_once(id, "lost picture");
     assert_eq!(world.nodes.orders("node-2").len(), 1);
 }
 
@@ -312,6 +324,8 @@ fn a_long_run_is_handed_to_a_fresh_delivery_that_attaches() {
     assert_eq!(world.clock.elapsed_ms() / 60_000, 10);
     assert_eq!(world.queues.waiting_generation(), [GenerationMessage { job_id: id }]);
     assert_eq!(world.job(id).status, JobStatus::Generating, "nobody sees the change of hands");
+    assert_eq!(world.deliver(), Consumed::Ack, "the lease was let go");
+    assert_eq!(world.clock.elapsed_ms() / 60_000, 20);
     world.run_to_the_end(id);
     world.assert_completed_once(id, "long");
     assert_eq!(world.nodes.orders("node-1").len(), 1);
