@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { SignJWT, exportJWK, generateKeyPair } from 'jose';
@@ -27,7 +28,8 @@ function modulesOf(path, entry) {
   const sorted = files.filter((name) => /\.(js|wasm)$/.test(name)).sort((a, b) => (b === entry) - (a === entry));
   return sorted.map((name) => {
     const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
-    return `(name = "${name}", ${kind} = embed "${path}/${name}")`;
+    // Relative to the configuration: an absolute path means something else to capnp.
+    return `(name = "${name}", ${kind} = embed "${relative(folder, `${path}/${name}`)}")`;
   });
 }
 
@@ -72,7 +74,7 @@ async function servers(alg, jwksUrl) {
   const peerVars = { ISSUER, ...(alg === 'ES256' ? { JWKS_URL: jwksUrl } : { HS256_SECRET: SECRET }) };
   return {
     edge: await serve(`edge-${alg}`, ours({ port: mine, modules: modulesOf(`${root}/edge/build`, 'index.js'), vars, compatibilityDate }), mine),
-    peer: await serve(`peer-${alg}`, peer({ port: theirs, modules: [`(name = "peer.js", esModule = embed "${bundle}")`], vars: peerVars, compatibilityDate }), theirs),
+    peer: await serve(`peer-${alg}`, peer({ port: theirs, modules: [`(name = "peer.js", esModule = embed "peer.js")`], vars: peerVars, compatibilityDate }), theirs),
   };
 }
 
