@@ -259,6 +259,15 @@ fn a_picture_is_the_same_again_alone_and_in_a_batch() {
 }
 
 #[test]
+fn a_picture_does_not_depend_on_the_number_of_threads() {
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| pipeline().run(job(), &mut all_steps()).unwrap())
+    };
+    assert_eq!(run(1), run(5));
+}
+
+#[test]
 fn every_scheduler_and_format_gives_a_picture_of_the_asked_size() {
     let mut engine = pipeline();
     for scheduler in [

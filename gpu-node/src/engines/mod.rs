@@ -10,3 +10,4 @@ mod layers;
 pub use device::Devices;
 pub(crate) use engine::message;
 pub use engine::{Engine, EngineError, Sink, Stopped};
+pub use layers::compute_as_on_a_card;

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{values, vector};
+use super::{has_own_kernels, values, vector};
 
 /// An activation by its name in configuration files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Activation {
 
 /// The first half of the last dimension, times the GELU of the second.
 pub(crate) fn geglu(xs: &Tensor) -> Result<Tensor> {
-    if xs.device().is_cpu() {
+    if has_own_kernels(xs.device()) {
         return xs.contiguous()?.apply_op1_no_bwd(&CpuGeglu);
     }
     let halves = xs.chunk(2, D::Minus1)?;

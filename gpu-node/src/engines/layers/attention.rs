@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{
     gemm::{Matrix, multiply},
-    values, vector,
+    has_own_kernels, values, vector,
 };
 
 /// Queries one task answers; its scores then stay in cache.
@@ -19,7 +19,7 @@ pub(crate) fn attention(
     is_causal: bool,
 ) -> Result<Tensor> {
     let (q, k, v) = qkv;
-    if q.device().is_cpu() {
+    if has_own_kernels(q.device()) {
         let op = CpuAttention { heads, is_causal };
         return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     gemm::{Matrix, multiply},
-    values,
+    has_own_kernels, values,
 };
 
 /// Pixels one task computes, about: fixed, so that the result does not depend on the number of threads.
@@ -69,7 +69,7 @@ impl Conv2d {
         let ConvShape { inputs, outputs, kernel, stride, .. } = shape;
         let weight = vb.get((outputs, inputs, kernel, kernel), "weight")?;
         let bias = vb.get(outputs, "bias")?;
-        if !weight.device().is_cpu() {
+        if !has_own_kernels(weight.device()) {
             let config = candle_nn::Conv2dConfig { stride, ..Default::default() };
             return Ok(Self::Card {
                 conv: candle_nn::Conv2d::new(weight, Some(bias), config),

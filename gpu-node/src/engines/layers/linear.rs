@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     gemm::{Matrix, multiply},
-    values,
+    has_own_kernels, values,
 };
 
 /// Rows one task computes: fixed, so that the result does not depend on the number of threads.
@@ -38,7 +38,7 @@ impl Linear {
     }
 
     fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        if !weight.device().is_cpu() {
+        if !has_own_kernels(weight.device()) {
             return Ok(Self::Card(candle_nn::Linear::new(weight, bias)));
         }
         let (outputs, inputs) = weight.dims2()?;

@@ -2,10 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::values;
+use super::{has_own_kernels, values};
 
 fn is_channels_last(xs: &Tensor) -> bool {
-    xs.device().is_cpu()
+    has_own_kernels(xs.device())
 }
 
 /// Height and width.

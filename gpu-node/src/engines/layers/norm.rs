@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Module, Result, Shape, Tensor, 
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
-use super::{values, vector};
+use super::{has_own_kernels, values, vector};
 
 /// Rows one task writes.
 const TILE_ROWS: usize = 256;
@@ -35,7 +35,7 @@ impl GroupNorm {
         if groups == 0 || !channels.is_multiple_of(groups) {
             bail!("{groups} groups do not divide {channels} channels");
         }
-        if !weight.device().is_cpu() {
+        if !has_own_kernels(weight.device()) {
             let norm = candle_nn::GroupNorm::new(weight, bias, channels, groups, eps)?;
             return Ok(Self::Card(norm));
         }
@@ -180,7 +180,7 @@ pub(crate) enum LayerNorm {
 impl LayerNorm {
     pub(crate) fn load(channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         let (weight, bias) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
-        if !weight.device().is_cpu() {
+        if !has_own_kernels(weight.device()) {
             return Ok(Self::Card(candle_nn::LayerNorm::new(weight, bias, eps)));
         }
         Ok(Self::Cpu { weight: weight.to_vec1()?, bias: bias.to_vec1()?, eps: eps as f32 })
