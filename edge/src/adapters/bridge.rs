@@ -1,6 +1,6 @@
 //! Between the runtime's requests and answers and axum's, without the copies and conversions of the crate's own bridge.
 //!
-//! Headers cross as one JSON text each way, bodies of known size as bytes, and bodies that bypass Rust not at all.
+//! Headers cross as one text each way, bodies of known size as bytes, and bodies that bypass Rust not at all.
 
 use std::future::Future;
 
@@ -15,12 +15,12 @@ use shared::{
     limits::JSON_BODY_MAX_BYTES,
 };
 use worker::{
-    js_sys::{Array, JSON, Reflect, Uint8Array},
+    js_sys::{Reflect, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
     wasm_bindgen_futures::JsFuture,
 };
 
-use super::{http_client::thrown_text, native::upstream};
+use super::{http_client::thrown_text, native::upstream, runtime};
 use crate::ports::system::Upstream;
 
 /// Answers a request of the runtime.
@@ -32,7 +32,11 @@ pub async fn answer<F: Future<Output = Response>>(
         Ok(request) => serve(request).await,
         Err(cause) => {
             tracing::info!(cause, "a request could not be read");
-            problem(ErrorCode::InvalidRequest, 400, "The request could not be read.")
+            problem(
+                ErrorCode::InvalidRequest,
+                StatusCode::BAD_REQUEST,
+                "The request could not be read.",
+            )
         }
     };
     Ok(from_axum(response).await?)
@@ -41,28 +45,32 @@ pub async fn answer<F: Future<Output = Response>>(
 /// The answer while the configuration is wrong. What is missing stands in the log, not here.
 pub async fn misconfigured() -> worker::Result<web_sys::Response> {
     let detail = "This service is not set up correctly.";
-    Ok(from_axum(problem(ErrorCode::Internal, 500, detail)).await?)
+    Ok(from_axum(problem(ErrorCode::Internal, StatusCode::INTERNAL_SERVER_ERROR, detail)).await?)
 }
 
-fn problem(code: ErrorCode, status: u16, detail: &str) -> Response {
-    let body = serde_json::to_vec(&ErrorBody::new(code, status, detail)).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+fn problem(code: ErrorCode, status: StatusCode, detail: &str) -> Response {
+    let body = ErrorBody::new(code, status.as_u16(), detail);
+    let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
+    *response.status_mut() = status;
     let content_type = HeaderValue::from_static(PROBLEM_JSON);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
 async fn to_axum(from: &web_sys::Request) -> Result<Request, String> {
-    let method: Method = from.method().parse().map_err(|_| "its method".to_owned())?;
-    let headers = headers_of(&from.headers())?;
+    let head = runtime::head(from);
+    let mut lines = head.split('\n');
+    let method = lines.next().unwrap_or_default();
+    let method: Method = method.parse().map_err(|_| "its method".to_owned())?;
+    let uri = uri_of(lines.next().unwrap_or_default())?;
+    let headers = headers_of(lines);
     let body = match method {
         Method::GET | Method::HEAD | Method::OPTIONS => Body::empty(),
         _ => Body::from(body_of(from, &headers).await?),
     };
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = uri_of(&from.url())?;
+    *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -83,18 +91,15 @@ fn uri_of(url: &str) -> Result<Uri, String> {
     })
 }
 
-fn headers_of(from: &web_sys::Headers) -> Result<HeaderMap, String> {
-    // One text instead of six calls into the runtime per header.
-    let text = JSON::stringify(&Array::from(from)).map_err(|e| thrown_text(&e))?;
-    let pairs: Vec<(String, String)> =
-        serde_json::from_str(&String::from(text)).map_err(|e| e.to_string())?;
-    let mut headers = HeaderMap::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|e| e.to_string())?;
-        headers.append(name, value);
-    }
-    Ok(headers)
+/// What isn't a header by HTTP's rules, and so names nothing that we look for, is left out.
+fn headers_of<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
+    lines
+        .filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        })
+        .collect()
 }
 
 /// The body, as far as it is not too large: of one that is, no more is read than proves it.
@@ -133,30 +138,34 @@ async fn read_up_to(body: &web_sys::ReadableStream, max_bytes: usize) -> Result<
 
 async fn from_axum(response: Response) -> Result<web_sys::Response, JsValue> {
     let (mut parts, body) = response.into_parts();
-    let init = init_of(parts.status, &parts.headers)?;
+    let (status, head) = (parts.status.as_u16(), head_of(&parts.headers));
     let native = parts.extensions.remove::<Upstream>().and_then(|upstream| upstream.take());
     if let Some(Ok(response)) = native.map(upstream) {
-        let body = response.body();
-        return web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init);
+        let body = response.body().map_or(JsValue::NULL, JsValue::from);
+        return runtime::answer(status, &head, &body);
     }
     // All bodies that axum makes here are in memory already.
     let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    if bytes.is_empty() {
-        return web_sys::Response::new_with_opt_str_and_init(None, &init);
-    }
-    // A copy: the runtime keeps what it is given, and the wasm memory moves.
-    let bytes = Uint8Array::from(bytes.as_ref());
-    web_sys::Response::new_with_opt_buffer_source_and_init(Some(&bytes), &init)
+    let body = match std::str::from_utf8(&bytes) {
+        // Some statuses may have no body, not even an empty one.
+        Ok("") => JsValue::NULL,
+        Ok(text) => JsValue::from_str(text),
+        // A copy: the runtime keeps what it is given, and the wasm memory moves.
+        Err(_) => Uint8Array::from(bytes.as_ref()).into(),
+    };
+    runtime::answer(status, &head, &body)
 }
 
-fn init_of(status: StatusCode, headers: &HeaderMap) -> Result<web_sys::ResponseInit, JsValue> {
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
-    let headers = serde_json::to_string(&headers).unwrap_or_default();
-    let init = format!(r#"{{"status":{},"headers":{headers}}}"#, status.as_u16());
-    Ok(JSON::parse(&init)?.unchecked_into())
+fn head_of(headers: &HeaderMap) -> String {
+    let mut head = String::with_capacity(1024);
+    for (name, value) in headers {
+        if let Ok(value) = value.to_str() {
+            for part in [name.as_str(), ":", value, "\n"] {
+                head.push_str(part);
+            }
+        }
+    }
+    head
 }
 
 #[cfg(test)]

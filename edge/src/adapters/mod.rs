@@ -19,6 +19,7 @@ pub mod node_events;
 pub mod queues;
 pub mod random;
 pub mod rate_limiter;
+pub mod runtime;
 pub mod sse;
 pub mod stub;
 pub mod supabase;

@@ -1,14 +1,14 @@
 //! The queues: sending, and what a consumer needs of a message.
 //!
-//! Bodies cross as JSON text: the runtime's own conversion turns maps into something JSON forgets.
+//! Bodies are JSON text: the crate's own conversion turns maps into something JSON forgets.
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use worker::{
-    Env, QueueContentType, RawMessage, RawMessageBuilder, js_sys::JSON, send::SendFuture,
+    Env, QueueContentType, RawMessage, RawMessageBuilder, send::SendFuture, wasm_bindgen::JsValue,
 };
 
-use super::http_client::{thrown_text, within};
+use super::http_client::within;
 use crate::{
     error::{Error, Result},
     ports::delivery::{AuditEntry, GenerationMessage, OutboxMessage, Queues},
@@ -24,11 +24,10 @@ pub struct BindingQueues {
 impl BindingQueues {
     async fn send(&self, binding: &str, message: &impl Serialize, delay_s: u32) -> Result<()> {
         let text = serde_json::to_string(message).map_err(Error::internal)?;
-        let body = JSON::parse(&text).map_err(|thrown| Error::internal(thrown_text(&thrown)))?;
         let queue = self.env.queue(binding).map_err(Error::internal)?;
-        let message = RawMessageBuilder::new(body)
+        let message = RawMessageBuilder::new(JsValue::from_str(&text))
             .delay_seconds(delay_s)
-            .build_with_content_type(QueueContentType::Json);
+            .build_with_content_type(QueueContentType::Text);
         match within(TIMEOUT_MS, queue.send_raw(message)).await {
             Some(sent) => sent.map_err(|e| Error::unavailable("queue", e)),
             None => Err(Error::unavailable("queue", "no answer in time")),
@@ -54,6 +53,6 @@ impl Queues for BindingQueues {
 /// The body of a message.
 pub fn body<T: DeserializeOwned>(message: &RawMessage) -> Result<T> {
     let text =
-        JSON::stringify(&message.body()).map_err(|thrown| Error::internal(thrown_text(&thrown)))?;
-    serde_json::from_str(&String::from(text)).map_err(Error::internal)
+        message.body().as_string().ok_or_else(|| Error::internal("a message without text"))?;
+    serde_json::from_str(&text).map_err(Error::internal)
 }

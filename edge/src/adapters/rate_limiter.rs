@@ -1,9 +1,17 @@
 //! The platform's counters. Their numbers stand in `wrangler.toml`, as in `LimitedAction`.
 
 use async_trait::async_trait;
-use worker::{Env, js_sys::Reflect, send::SendFuture, wasm_bindgen::JsCast};
+use worker::{
+    Env,
+    send::SendFuture,
+    wasm_bindgen::{JsCast, JsValue},
+    wasm_bindgen_futures::JsFuture,
+};
 
-use super::http_client::thrown_text;
+use super::{
+    http_client::thrown_text,
+    runtime::{Counted, count},
+};
 use crate::{
     error::{Error, Result},
     ports::system::{LimitedAction, RateLimiter},
@@ -14,6 +22,14 @@ pub struct BindingRateLimiter {
     pub env: Env,
 }
 
+impl BindingRateLimiter {
+    /// No timer around it: the counters live beside the isolate, and a timer would cost more than they do.
+    async fn ask(&self, binding: &str, key: &str) -> std::result::Result<bool, JsValue> {
+        let counted = JsFuture::from(count(&self.env, binding, key)?).await?;
+        Ok(counted.unchecked_into::<Counted>().success())
+    }
+}
+
 #[async_trait]
 impl RateLimiter for BindingRateLimiter {
     async fn is_allowed(&self, action: LimitedAction, key: &str) -> Result<bool> {
@@ -22,12 +38,7 @@ impl RateLimiter for BindingRateLimiter {
             LimitedAction::RequestByUser => "USER_LIMIT",
             LimitedAction::Generate => "GENERATE_LIMIT",
         };
-        // Looked up directly: `Env::rate_limiter` also asks for the class's name, on every request.
-        let limiter: worker::RateLimiter = Reflect::get(&self.env, &binding.into())
-            .map_err(|thrown| Error::internal(thrown_text(&thrown)))?
-            .unchecked_into();
-        // No timer around it: the counters live beside the isolate, and a timer would cost more than they do.
-        let outcome = SendFuture::new(limiter.limit(key.to_owned())).await;
-        Ok(outcome.map_err(Error::internal)?.success)
+        let asked = SendFuture::new(self.ask(binding, key)).await;
+        asked.map_err(|thrown| Error::internal(thrown_text(&thrown)))
     }
 }

@@ -12,6 +12,10 @@ use crate::{http::context::RequestContext, ports::delivery::AuditEntry};
 /// State-changing by its verb alone: a node's pulse, every few seconds, says nothing about anyone.
 const UNAUDITED_ROUTES: &[&str] = &["/api/nodes/{id}/heartbeat"];
 
+/// Calls that were not understood, or came too often: they asked for no change anyone could name, and a flood of them
+/// must not become a flood of rows.
+const UNAUDITED_STATUSES: [u16; 5] = [400, 413, 415, 422, 429];
+
 /// What happened.
 pub struct Call<'a> {
     pub method: &'a Method,
@@ -24,7 +28,8 @@ pub struct Call<'a> {
 /// Records the call, if it is one that changes something (or tried to).
 pub fn record(context: &Arc<RequestContext>, call: &Call<'_>) {
     let is_reading = [Method::GET, Method::HEAD, Method::OPTIONS].contains(call.method);
-    if is_reading || UNAUDITED_ROUTES.contains(&call.route) {
+    let is_noise = UNAUDITED_STATUSES.contains(&call.status);
+    if is_reading || is_noise || UNAUDITED_ROUTES.contains(&call.route) {
         return;
     }
     let now_ms = context.state.clock.now_ms();

@@ -47,7 +47,8 @@ fn log(context: &RequestContext, problem: &Problem) {
         Some(error) if status >= 500 => {
             tracing::error!(request_id, path, status, %error, "a request failed");
         }
-        Some(error) => tracing::info!(request_id, path, status, %error, "a request was refused"),
-        None => tracing::info!(request_id, path, status, "a request was refused"),
+        // The caller was told; a line each would cost more than the refusal, and flood the log.
+        Some(error) => tracing::debug!(request_id, path, status, %error, "a request was refused"),
+        None => tracing::debug!(request_id, path, status, "a request was refused"),
     }
 }
