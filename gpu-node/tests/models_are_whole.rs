@@ -127,6 +127,13 @@ fn an_architecture_without_engine_is_refused() {
 }
 
 #[test]
+fn a_file_of_another_size_is_not_loaded() {
+    let (_shelf, manifest) = read(&MANIFEST.replace("bytes = 3", "bytes = 4"));
+    let outcome = load_image_engine(&manifest, &Devices::cpu());
+    assert!(matches!(outcome, Err(LoadError::Weights(WeightsError::WrongSize { .. }))));
+}
+
+#[test]
 fn a_model_on_the_hub_says_how_to_get_it() {
     let source = "kind = \"hub\", repository = \"owner/name\", revision = \"abc\"";
     let (_shelf, manifest) = read(&MANIFEST.replace("kind = \"folder\"", source));
@@ -138,7 +145,11 @@ fn a_model_on_the_hub_says_how_to_get_it() {
 fn the_tiny_model_loads_from_its_path_unless_its_sizes_are_declared_wrong() {
     let tiny = models_dir().join("tiny/stable-diffusion").canonicalize().unwrap();
     let source = format!("kind = \"path\", path = {:?}", tiny.display().to_string());
-    let manifest = MANIFEST.replace("kind = \"folder\"", &source);
+    let bytes = std::fs::metadata(tiny.join("model_index.json")).unwrap().len();
+    let manifest = MANIFEST
+        .replace("kind = \"folder\"", &source)
+        .replace("weights.bin", "model_index.json")
+        .replace("bytes = 3", &format!("bytes = {bytes}"));
     assert!(load_image_engine(&read(&manifest).1, &Devices::cpu()).is_ok());
     let (_shelf, wrong) = read(&manifest.replace("size_multiple = 4", "size_multiple = 6"));
     let error = load_image_engine(&wrong, &Devices::cpu()).err().unwrap().to_string();

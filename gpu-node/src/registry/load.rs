@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::{
     manifest::{Manifest, Modality},
-    weights::{WeightsError, folder_of},
+    weights::{WeightsError, check_sizes, folder_of},
 };
 use crate::engines::{
     Devices,
@@ -47,6 +47,7 @@ pub fn has_engine(manifest: &Manifest) -> bool {
 pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
     let load = image_architecture(&manifest.architecture)
         .ok_or_else(|| LoadError::UnknownArchitecture(manifest.architecture.clone()))?;
+    check_sizes(manifest)?;
     load(manifest, devices)
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
@@ -37,6 +37,12 @@ pub(super) fn folder_of(manifest: &Manifest) -> Result<PathBuf, WeightsError> {
     }
 }
 
+/// Compares each file's size with the manifest: what a load can afford.
+pub(super) fn check_sizes(manifest: &Manifest) -> Result<(), WeightsError> {
+    let folder = folder_of(manifest)?;
+    manifest.files.iter().try_for_each(|file| open_checked(&folder, file).map(drop))
+}
+
 /// Compares each file's size and SHA-256 with the manifest; `on_file` hears of each good one.
 pub fn verify_files(
     manifest: &Manifest,
@@ -44,20 +50,26 @@ pub fn verify_files(
 ) -> Result<(), WeightsError> {
     let folder = folder_of(manifest)?;
     for file in &manifest.files {
-        let path = folder.join(&file.path);
-        let unreadable = |source| WeightsError::Unreadable { path: path.clone(), source };
-        let mut opened = File::open(&path).map_err(unreadable)?;
-        let found = opened.metadata().map_err(unreadable)?.len();
-        if found != file.bytes {
-            return Err(WeightsError::WrongSize { path, found, expected: file.bytes });
-        }
-        let found = hash(&mut opened).map_err(unreadable)?;
+        let (path, mut opened) = open_checked(&folder, file)?;
+        let found = hash(&mut opened)
+            .map_err(|source| WeightsError::Unreadable { path: path.clone(), source })?;
         if !found.eq_ignore_ascii_case(&file.sha256) {
             return Err(WeightsError::WrongHash { path, found, expected: file.sha256.clone() });
         }
         on_file(file);
     }
     Ok(())
+}
+
+fn open_checked(folder: &Path, file: &ModelFile) -> Result<(PathBuf, File), WeightsError> {
+    let path = folder.join(&file.path);
+    let unreadable = |source| WeightsError::Unreadable { path: path.clone(), source };
+    let opened = File::open(&path).map_err(unreadable)?;
+    let found = opened.metadata().map_err(unreadable)?.len();
+    if found != file.bytes {
+        return Err(WeightsError::WrongSize { path, found, expected: file.bytes });
+    }
+    Ok((path, opened))
 }
 
 fn hash(reader: &mut impl Read) -> io::Result<String> {
