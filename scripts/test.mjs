@@ -18,7 +18,7 @@ const STAGES = {
   browser: { run: (stack) => browser(stack), needs: 'tests/browser', onStack: true },
 };
 
-const environment = (extra) => nodeEnv({ NO_COLOR: '1', CARGO_TERM_COLOR: 'never', ...extra });
+const environment = (extra) => nodeEnv({ NO_COLOR: '1', CARGO_TERM_COLOR: 'never', RUST_BACKTRACE: '0', ...extra });
 const cargo = (args, extra) => runCounted('cargo', args, { cwd: ROOT, env: environment(extra) });
 const node = (args) => runCounted('node', args, { cwd: ROOT, env: environment() });
 const testFiles = () => readdirSync(inRoot('scripts', 'tests')).filter((name) => name.endsWith('.test.mjs')).map((name) => inRoot('scripts', 'tests', name));

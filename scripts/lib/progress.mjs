@@ -36,7 +36,7 @@ export async function step(label, work) {
   let drawn = 0;
   const draw = () => {
     const line = `… ${label} ${seconds(Date.now() - started)}${detail && ` ${detail}`}`;
-    if (tty) process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
+    if (tty) process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns || 100) - 1)}`);
     else if (Date.now() - drawn > SILENCE_MS) say(line);
     else return;
     drawn = Date.now();
