@@ -40,8 +40,8 @@ function addType(parent, schema = {}) {
 
 function addTable(parent, caption, rows) {
   if (rows.length === 0) return;
-  const table = add(parent, 'table');
-  add(table, 'caption', caption);
+  add(parent, 'h4', caption);
+  const table = add(parent, 'table', '', { 'aria-label': caption });
   const body = add(table, 'tbody');
   for (const { name, schema, note } of rows) {
     const row = add(body, 'tr');
