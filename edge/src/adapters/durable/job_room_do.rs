@@ -137,6 +137,7 @@ impl JobRoomDo {
             return end;
         }
         let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().retain(|other| !other.is_canceled());
         self.waiting.borrow_mut().push(sender);
         let timeout_ms = u32::try_from(timeout_ms).unwrap_or(u32::MAX);
         within(timeout_ms, receiver).await?.ok()
