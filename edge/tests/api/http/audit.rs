@@ -1,6 +1,7 @@
 //! One entry for each call that changes something, or tried to.
 
 use axum::http::Method;
+use edge::ports::system::LimitedAction;
 use serde_json::json;
 
 use crate::support::{
@@ -42,6 +43,19 @@ fn a_failed_change_is_recorded_too_and_reading_is_not() {
     let seen: Vec<_> =
         audit.iter().map(|e| (e.user_id.is_some(), e.metadata["status"].clone())).collect();
     assert_eq!(seen, [(false, json!(401)), (true, json!(403))]);
+}
+
+#[test]
+fn what_was_not_understood_or_came_too_often_is_no_change() {
+    let app = TestApp::new();
+    let admin = app.sign_in_as(1, Some("admin"));
+    let put = || app.call(Method::PUT, SETTING).token(&admin);
+    put().json(&json!({"value": 1})).send().problem(422);
+    put().body("{}").send().problem(415);
+    put().header("content-type", "application/json").body("{").send().problem(400);
+    app.rate_limiter.limit(LimitedAction::RequestByUser, 0);
+    put().json(&json!({"value": {}})).send().problem(429);
+    assert_eq!(app.world.queues.audit(), []);
 }
 
 #[test]
