@@ -2,9 +2,11 @@
 // differently from hosted Supabase.
 
 import { createAdminApi } from './admin-api.mjs';
+import { answerPreflight, openToPages } from './browser-access.mjs';
 import { createQueues } from './one-at-a-time.mjs';
 import { json } from './responses.mjs';
 import { foldListing, widenListing } from './storage-list.mjs';
+import { translateObject } from './storage-objects.mjs';
 
 const BEARER_JWT = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i;
 const SIGN_ROUTE = /^\/storage\/v1\/object\/(upload\/)?sign\//;
@@ -61,18 +63,22 @@ export function createGateway({ app, database, tokens, access }) {
     return response.status === 200 ? replaceBody(response, foldListing(await response.json(), body)) : response;
   }
 
-  return async (request, peerAddress) => {
+  return async (request, peerAddress) => openToPages(await route(request, peerAddress));
+
+  async function route(request, peerAddress) {
     const { pathname } = new URL(request.url);
     if (pathname === '/auth/v1/.well-known/jwks.json') return json(tokens.keySet);
-    const answered = adminApi(request);
+    const answered = answerPreflight(request) ?? adminApi(request);
     if (answered) return answered;
 
     const bearer = BEARER_JWT.exec(request.headers.get('authorization') ?? '')?.[1];
     const inner = bearer && (await tokens.toInner(bearer));
     const ours = inner ? withHeader(request, 'authorization', `Bearer ${inner}`) : request;
     if (request.method === 'POST' && LIST_ROUTE.test(pathname)) return list(ours, peerAddress);
+    const object = translateObject(ours);
+    if (object) return object.shape(await forward(object.request, peerAddress));
     return reshape(pathname, request.method, await forward(ours, peerAddress));
-  };
+  }
 }
 
 function withHeader(request, name, value) {

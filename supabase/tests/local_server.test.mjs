@@ -168,4 +168,37 @@ describe('storage', () => {
   test('a missing file is an error', async () => {
     assert.notEqual((await bucket.download(`${randomUUID()}/x`)).error, null);
   });
+
+  test('a file is read and removed by its address, by its owner alone', async () => {
+    const [owner, stranger] = [await signUp(), await signUp()];
+    const name = `${owner.id}/${randomUUID()}/0 é.png`;
+    await put(name, Uint8Array.of(1, 2, 3), 'image/png');
+    const ask = (method, route, { token }) => fetch(`${url}/storage/v1/object${route}/scenes/${encodeURI(name)}`, { method, headers: headersOf(publishableKey, token) });
+    assert.equal((await ask('GET', '/authenticated', stranger)).status, 400);
+    assert.equal((await ask('DELETE', '', stranger)).status, 400);
+    assert.deepEqual(Buffer.from(await (await ask('GET', '/authenticated', owner)).arrayBuffer()), Buffer.from([1, 2, 3]));
+    assert.deepEqual(await (await ask('DELETE', '', owner)).json(), { message: 'Successfully deleted' });
+    assert.equal((await ask('GET', '', owner)).status, 400);
+    assert.equal((await (await ask('DELETE', '', owner)).json()).message, 'Object not found');
+  });
+});
+
+describe('a page of another origin', () => {
+  for (const route of ['/auth/v1/token', '/rest/v1/scenes', '/storage/v1/object/scenes/x']) {
+    test(`may call ${route} with its key and a body`, async () => {
+      const headers = { origin: 'https://page.example', 'access-control-request-method': 'POST', 'access-control-request-headers': 'apikey,authorization,content-type' };
+      const answer = await fetch(url + route, { method: 'OPTIONS', headers });
+      assert.equal(answer.status, 204);
+      assert.equal(answer.headers.get('access-control-allow-origin'), '*');
+      assert.match(answer.headers.get('access-control-allow-headers'), /content-type/);
+    });
+  }
+
+  test('may read the answer, also when it is a refusal', async () => {
+    const answer = await fetch(`${url}/auth/v1/token?grant_type=password`, {
+      method: 'POST', headers: { ...headersOf(publishableKey), origin: 'https://page.example', 'content-type': 'application/json' }, body: '{"email":"a@example.com","password":"x"}',
+    });
+    assert.equal(answer.status, 400);
+    assert.equal(answer.headers.get('access-control-allow-origin'), '*');
+  });
 });
