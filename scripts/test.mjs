@@ -25,7 +25,7 @@ const testFiles = () => readdirSync(inRoot('scripts', 'tests')).filter((name) =>
 // One at a time: the stories kill parts that the others stand on.
 const stories = ({ file }) => cargo(['test', '-p', 'e2e', '--', '--test-threads=1'], { CHANDELLE_STACK: file });
 const browser = ({ file }) =>
-  runCounted('playwright', ['test', '--config', inRoot('tests', 'browser', 'playwright.config.mjs')], { cwd: ROOT, env: environment({ CHANDELLE_STACK: file }) });
+  runCounted('playwright', ['test', '--config', inRoot('tests', 'browser', 'playwright.config.mjs')], { cwd: ROOT, env: environment({ CHANDELLE_STACK: file, NO_COLOR: undefined }) });
 
 async function buildWasm() {
   const { buildEdge } = await import('./lib/edge-build.mjs');
