@@ -24,7 +24,7 @@ const compatibilityDate = readFileSync(`${root}/wrangler.toml`, 'utf8').match(/c
 
 /** All files of a build as workerd modules; the entry first. */
 function modulesOf(path, entry) {
-  const files = readdirSync(path, { recursive: true }).filter((name) => statSync(`${path}/${name}`).isFile());
+  const files = readdirSync(path, { recursive: true }).filter((name) => !name.startsWith('.tmp') && statSync(`${path}/${name}`).isFile());
   const sorted = files.filter((name) => /\.(js|wasm)$/.test(name)).sort((a, b) => (b === entry) - (a === entry));
   return sorted.map((name) => {
     const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
