@@ -1,4 +1,4 @@
-// `npm run e2e [-- cargo test's own arguments]`: the stories of tests/ and the page in Chromium, on a stack of their own.
+// `npm run e2e [-- NAME…]`: the stories of tests/ (all, or those whose names contain NAME), on a stack of their own.
 
 import { command, Problem } from './lib/progress.mjs';
 import { ensureSetup } from './lib/setup.mjs';
@@ -11,7 +11,7 @@ await command(async () => {
   const { withTestStack } = await import('./lib/test-stack.mjs');
   await withTestStack({}, async ({ file }) => {
     const env = nodeEnv({ CHANDELLE_STACK: file });
-    const code = await foreground('cargo', ['test', '-p', 'e2e', ...process.argv.slice(2), '--', '--test-threads=1'], { cwd: ROOT, env });
+    const code = await foreground('cargo', ['test', '-p', 'e2e', '--', '--test-threads=1', ...process.argv.slice(2)], { cwd: ROOT, env });
     if (code !== 0) throw new Problem('the stories failed');
   });
 });
