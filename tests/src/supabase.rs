@@ -74,7 +74,7 @@ pub async fn update(stack: &Stack, table: &str, query: &str, change: &Value) -> 
 /// A file in storage, asked for with a person's token.
 pub async fn file_seen_by(stack: &Stack, person: &Person, path: &str) -> Result<Response> {
     Ok(Client::new()
-        .get(format!("{}/storage/v1/object/authenticated/{path}", stack.supabase_url))
+        .get(format!("{}/storage/v1/object/{path}", stack.supabase_url))
         .header("apikey", &stack.publishable_key)
         .bearer_auth(&person.token)
         .send()
