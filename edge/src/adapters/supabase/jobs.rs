@@ -127,7 +127,7 @@ impl JobStore for SupabaseJobStore {
     }
 
     async fn report(&self, id: JobId, progress: JobProgress, lease_s: u32) -> Result<JobStatus> {
-        let now: StatusNow = self
+        let told: Result<StatusNow> = self
             .as_service(
                 "report_progress",
                 json!({
@@ -138,9 +138,13 @@ impl JobStore for SupabaseJobStore {
                     "p_lease_seconds": lease_s,
                 }),
             )
-            .await?;
-        // A job that is gone needs nothing more, as one that was cancelled.
-        Ok(now.status.unwrap_or(JobStatus::Cancelled))
+            .await;
+        match told {
+            Ok(now) => Ok(now.status.unwrap_or(JobStatus::Cancelled)),
+            // A job that is gone needs nothing more, as one that was cancelled.
+            Err(Error::NotFound) => Ok(JobStatus::Cancelled),
+            Err(error) => Err(error),
+        }
     }
 
     async fn release(&self, id: JobId, message: &str, counts: bool) -> Result<()> {

@@ -142,7 +142,11 @@ async fn run_on(
             let saved = Box::pin(save(ports, job, node, &results, lease)).await?;
             match saved {
                 Saved::Ended(result) => return Ok(OneNode::Ended(told(result))),
-                Saved::ArtifactsGone => Reason::Broke,
+                Saved::ArtifactsGone => {
+                    // Or the next delivery would attach to the same wrong result.
+                    on_node.stop().await;
+                    Reason::Broke
+                }
                 Saved::StorageAway => {
                     let setback = Setback { delay_s: OUTAGE_DELAY_S, ..Setback::default() };
                     return Ok(OneNode::Ended(put_back(ports, job, lease, setback).await));
