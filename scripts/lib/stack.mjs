@@ -10,7 +10,7 @@ import { answers, DEFAULT_PORTS, freePorts, pause, requirePort, waitFor } from '
 import { CARGO_BAR, groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
 import { Problem, step } from './progress.mjs';
 import { configureEdge, edgeVars, placeEdge } from './stack/edge.mjs';
-import { commandOf, environmentOf, partNames, urlOf } from './stack/parts.mjs';
+import { commandOf, environmentOf, nodeNames, partNames, urlOf } from './stack/parts.mjs';
 import { ensurePerson } from './stack/people.mjs';
 
 const FLEET_MS = 60_000;
@@ -97,8 +97,8 @@ const varsOf = ({ ports, vars }) => ({ ...(ports.discord && { DISCORD_WEBHOOK_UR
 
 function titleOf(name, { ports, cronSeconds }) {
   if (name === 'ticker') return `, calling the cron every ${cronSeconds} s`;
-  const port = name === 'edge' ? ports.edge : name === 'discord' ? ports.discord : undefined;
-  return port ? ` at ${urlOf(port)}` : ` at ${ports.nodes.map(urlOf).join(' ')}`;
+  const port = ports[name] ?? ports.nodes[nodeNames(ports.nodes.length).indexOf(name)];
+  return ` at ${urlOf(port)}`;
 }
 
 /** Nodes register by themselves; until they have, orders are refused. */
