@@ -3,6 +3,7 @@
 import { delimiter } from 'node:path';
 import { ensurePackages } from './lib/packages.mjs';
 import { inRoot, ROOT } from './lib/paths.mjs';
+import { reaches } from './lib/ports.mjs';
 import { capture, foreground } from './lib/processes.mjs';
 import { command, Problem, say, seconds } from './lib/progress.mjs';
 import { ensureWasmToolchain, wasmToolchain } from './lib/wasm-toolchain.mjs';
@@ -15,11 +16,17 @@ await command(async () => {
   // candle is compiled once, for the tests and the node itself, in release.
   await check('lints of the node', ['clippy', '--release', '-p', 'gpu-node', '--all-targets', '--', '-D', 'warnings']);
   await checkWasm();
-  if (capture('cargo', ['deny', '--version'])) await check('licences and sources', ['deny', 'check']);
-  else say('- licences and sources: skipped, cargo-deny is not installed');
+  if (!capture('cargo', ['deny', '--version'])) say('- licences, sources and known defects: skipped, cargo-deny is not installed');
+  else await checkDependencies();
   if (capture('cargo', ['shear', '--version'])) await check('unused dependencies', ['shear']);
   else say('- unused dependencies: skipped, cargo-shear is not installed');
 });
+
+async function checkDependencies() {
+  await check('licences and sources', ['deny', 'check', 'bans', 'licenses', 'sources']);
+  if (await reaches('github.com')) await check('known defects', ['deny', 'check', 'advisories']);
+  else say('- known defects: skipped, the advisory database is out of reach');
+}
 
 async function check(name, args, env = process.env) {
   say(`━━ ${name}: cargo ${args.join(' ')}`);

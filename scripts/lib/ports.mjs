@@ -1,5 +1,6 @@
-// Ports and waiting for what listens on them.
+// Ports, waiting for what listens on them, and whether there is a network.
 
+import https from 'node:https';
 import { createServer } from 'node:net';
 import { Problem } from './progress.mjs';
 
@@ -55,4 +56,17 @@ export async function waitFor(url, { timeoutMs = 60_000, check = () => {}, what 
     if (Date.now() > deadline) throw new Problem(`${what} did not answer at ${url} within ${timeoutMs / 1000} s`);
     await pause(150);
   }
+}
+
+/** True when a host of the internet answers; without a network that is known within seconds. */
+export function reaches(host) {
+  return new Promise((resolve) => {
+    const request = https.request({ host, method: 'HEAD', timeout: 4000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode < 500);
+    });
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(false));
+    request.end();
+  });
 }

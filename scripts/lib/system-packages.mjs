@@ -50,6 +50,6 @@ export async function ensureChromium() {
 
 /** PostgreSQL's server programs (Debian keeps them out of the PATH). */
 export async function ensurePostgres() {
-  if (existsSync('/usr/lib/postgresql') || capture('sh', ['-c', 'command -v initdb'])) return;
+  if (capture('sh', ['-c', 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb'])) return;
   await aptInstall(['postgresql'], 'PostgreSQL for the database tests');
 }

@@ -1,10 +1,10 @@
 // The programs that turn the compiled wasm into a Worker: worker-build, wasm-bindgen, esbuild and wasm-opt.
 
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import https from 'node:https';
 import { delimiter, dirname, join } from 'node:path';
 import { nodeEnv } from './packages.mjs';
 import { CACHE, inRoot, lockedVersion, pinnedRust, toolDir, WORKER_BUILD } from './paths.mjs';
+import { reaches } from './ports.mjs';
 import { capture, CARGO_BAR, quietly } from './processes.mjs';
 import { say, step } from './progress.mjs';
 import { wasmToolchain } from './wasm-toolchain.mjs';
@@ -67,13 +67,4 @@ async function ensureTool(name, version, [crate, ...flags]) {
   await step(`${name} ${version}, compiled from crates.io (once per machine)`, (update) =>
     quietly('cargo', ['install', crate, '--version', version, '--root', toolDir(name, version), ...flags], { cwd: CACHE, env, update }),
   );
-}
-
-function reaches(host) {
-  return new Promise((resolve) => {
-    const request = https.request({ host, method: 'HEAD', timeout: 4000 }, (response) => resolve(response.statusCode < 500));
-    request.once('timeout', () => request.destroy());
-    request.once('error', () => resolve(false));
-    request.end();
-  });
 }
