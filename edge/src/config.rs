@@ -16,8 +16,6 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// Origins whose pages may call the API.
     pub cors_origins: Vec<String>,
-    /// Base URLs of nodes that don't register by themselves.
-    pub nodes: Vec<String>,
     /// The edge proves itself to nodes with it.
     pub node_token: Secret,
     /// Nodes prove themselves to the edge with it; empty: no node may join by itself.
@@ -138,7 +136,6 @@ impl Config {
                 secret_key: Secret(read.required("SUPABASE_SECRET_KEY")),
             },
             cors_origins: read.origins("CORS_ORIGINS"),
-            nodes: read.list("NODES"),
             node_token: Secret(read.required("NODE_TOKEN")),
             node_join_token: Secret(read.optional("NODE_JOIN_TOKEN").unwrap_or_default()),
             metrics_token: Secret(read.optional("METRICS_TOKEN").unwrap_or_default()),

@@ -33,7 +33,6 @@ pub fn config() -> Config {
         },
         issuers: vec![issuer_config()],
         cors_origins: vec![CORS_ORIGIN.to_owned()],
-        nodes: Vec::new(),
         node_token: Secret::new("node-token"),
         node_join_token: Secret::new(NODE_JOIN_TOKEN),
         metrics_token: Secret::new(METRICS_TOKEN),

@@ -41,14 +41,6 @@ impl Scheduler for Ddim {
         &self.timesteps
     }
 
-    fn initial_sigma(&self) -> f64 {
-        1.0
-    }
-
-    fn input_scale(&self, _step: usize) -> f64 {
-        1.0
-    }
-
     fn step(
         &mut self,
         step: usize,

@@ -57,14 +57,6 @@ impl Scheduler for DpmppMultistep {
         &self.timesteps
     }
 
-    fn initial_sigma(&self) -> f64 {
-        1.0
-    }
-
-    fn input_scale(&self, _step: usize) -> f64 {
-        1.0
-    }
-
     fn step(
         &mut self,
         step: usize,

@@ -18,10 +18,14 @@ pub trait Scheduler {
     fn timesteps(&self) -> &[f64];
 
     /// How strong the first noise is.
-    fn initial_sigma(&self) -> f64;
+    fn initial_sigma(&self) -> f64 {
+        1.0
+    }
 
     /// What the model's input is multiplied by at a step.
-    fn input_scale(&self, step: usize) -> f64;
+    fn input_scale(&self, _step: usize) -> f64 {
+        1.0
+    }
 
     /// Whether a step draws fresh noise.
     fn draws_noise(&self) -> bool {
