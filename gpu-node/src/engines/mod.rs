@@ -6,6 +6,7 @@ pub mod device;
 pub mod engine;
 pub mod image;
 mod layers;
+pub mod text;
 
 pub use device::Devices;
 pub(crate) use engine::message;

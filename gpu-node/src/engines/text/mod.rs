@@ -1,0 +1,7 @@
+//! Text models: one decoder for the Llama, Mistral and Qwen families, batched over a paged cache.
+//!
+//! `decoder` computes, `gguf` and `quantised` read and multiply compressed weights, `vocabulary` turns text into
+//! tokens and back, `sampling` and `grammar` choose the next token, `batching` decides what runs in each step.
+
+pub mod model;
+pub mod request;
