@@ -23,6 +23,17 @@ impl ConfigFile {
         Ok(Self { name: name.to_owned(), values })
     }
 
+    /// The object under `key` as a configuration of its own, if there is one.
+    pub(crate) fn section(&self, key: &str) -> Result<Option<Self>> {
+        let values: Option<Map<String, Value>> = self.find(key)?;
+        Ok(values.map(|values| Self { name: format!("{}: {key}", self.name), values }))
+    }
+
+    /// Whether the file has the key, be it with `null`.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
@@ -39,6 +50,14 @@ impl ConfigFile {
     /// The value, or the format's own default.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &str, default: T) -> Result<T> {
         Ok(self.find(key)?.unwrap_or(default))
+    }
+
+    /// A value that the format has no default for.
+    pub(crate) fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+        match self.find(key)? {
+            Some(value) => Ok(value),
+            None => bail!("{}: `{key}` is missing", self.name),
+        }
     }
 
     /// One value for each of `count` blocks, written as a list or as one number for all.
