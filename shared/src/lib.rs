@@ -6,11 +6,13 @@
 //! - [`node`]: bodies between edge and node, one file per modality
 //! - [`errors`]: the only error shape on the wire
 //! - [`validate`]: reading a JSON body and reporting everything wrong with it at once
+//! - [`language`]: the languages the product speaks
 //! - [`limits`]: every maximum, each with its reason
 
 pub mod api;
 pub mod errors;
 pub mod ids;
+pub mod language;
 pub mod limits;
 pub mod node;
 pub mod prompt;

@@ -35,3 +35,30 @@ pub const OPEN_JOBS_PER_USER_MAX: u64 = 4;
 
 /// Deliveries after which a job is given up: a poisoned job must not circle for ever.
 pub const JOB_ATTEMPTS_MAX: u32 = 8;
+
+/// Content ideas in one answer, as Huntaze's own front end has it.
+pub const IDEAS_MAX: u64 = 20;
+
+/// Content ideas when nobody says how many.
+pub const IDEAS_DEFAULT: u64 = 5;
+
+/// What a person asks the assistant: a page of text.
+pub const MESSAGE_MAX_CHARS: usize = 4_000;
+
+/// Earlier turns of a conversation: more would push the question out of a small model's context.
+pub const TURNS_MAX: usize = 20;
+
+/// Tokens of one answer of the assistant.
+pub const ANSWER_TOKENS_MAX: u64 = 2_000;
+
+/// Tokens of an answer when nobody says how many: several paragraphs.
+pub const ANSWER_TOKENS_DEFAULT: u64 = 512;
+
+/// Prices an adviser may be asked about, in any currency.
+pub const PRICE_MAX: f64 = 100_000.0;
+
+/// Credits per thousand tokens, prompt and answer together.
+pub const TEXT_CREDITS_PER_1000_TOKENS: i64 = 1;
+
+/// Texts of one user under way at once: a conversation in each of a few windows.
+pub const OPEN_TEXTS_PER_USER_MAX: u64 = 4;

@@ -1,6 +1,9 @@
 //! Bodies of the public API, one file per domain.
 
+pub mod assistant;
+pub mod creator_tools;
 pub mod credits;
+pub mod envelope;
 pub mod fleet;
 pub mod health;
 pub mod jobs;

@@ -1,6 +1,10 @@
 //! Reading a JSON body: every wrong, missing or unknown field is reported, in one answer.
 
+mod lists;
+
 use serde_json::{Map, Value};
+
+pub use lists::ListLimits;
 
 use crate::errors::FieldError;
 
@@ -46,8 +50,13 @@ impl<'a> Fields<'a> {
     /// Records that a field breaks a rule.
     pub fn reject(&mut self, name: &str, code: &str, detail: impl Into<String>) {
         let escaped = name.replace('~', "~0").replace('/', "~1");
+        self.reject_at(&escaped, code, detail);
+    }
+
+    /// The same for a place below this object, such as `niche/2`, escaped already.
+    fn reject_at(&mut self, place: &str, code: &str, detail: impl Into<String>) {
         self.errors.push(FieldError {
-            pointer: format!("{}/{escaped}", self.prefix),
+            pointer: format!("{}/{place}", self.prefix),
             code: code.to_owned(),
             detail: detail.into(),
         });
@@ -96,6 +105,34 @@ impl<'a> Fields<'a> {
             self.reject(name, "control_character", "must not contain control characters");
         }
         text.to_owned()
+    }
+
+    /// A required text of 1 to `max_chars` characters that may have several lines, trimmed.
+    pub fn paragraph(&mut self, name: &'static str, max_chars: usize) -> String {
+        let Some(value) = self.required(name) else { return String::new() };
+        let Some(text) = value.as_str() else {
+            self.reject(name, "type", "must be a string");
+            return String::new();
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            self.reject(name, "empty", "must not be empty");
+        }
+        if text.chars().count() > max_chars {
+            self.reject(name, "too_long", format!("must have at most {max_chars} characters"));
+        }
+        if text.chars().any(|c| is_control(c) && !matches!(c, '\n' | '\r' | '\t')) {
+            self.reject(name, "control_character", "must not contain control characters");
+        }
+        text.to_owned()
+    }
+
+    /// A required finite number between `min` and `max`.
+    pub fn number(&mut self, name: &'static str, min: f64, max: f64) -> f64 {
+        match self.required(name) {
+            Some(_) => self.optional_number(name, min, max).unwrap_or(min),
+            None => min,
+        }
     }
 
     /// An optional integer between `min` and `max`.
