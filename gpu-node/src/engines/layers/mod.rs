@@ -11,7 +11,7 @@ mod gemm;
 mod linear;
 mod map;
 mod norm;
-mod vector;
+pub(crate) mod vector;
 
 pub(crate) use activation::{Activation, geglu};
 pub(crate) use attention::attention;

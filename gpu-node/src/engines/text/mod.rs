@@ -4,6 +4,7 @@
 //! tokens and back, `sampling` and `grammar` choose the next token, `batching` decides what runs in each step.
 
 pub mod config;
+pub mod decoder;
 pub mod model;
 pub mod request;
 pub mod weights;

@@ -1,0 +1,197 @@
+//! The decoder on the CPU: rows of f32, weights as wide as the file has them, all threads.
+
+mod attention;
+mod cache;
+mod dense;
+mod experts;
+mod lanes;
+mod layer;
+mod rows;
+
+use candle_core::{Device, Tensor};
+
+pub(super) use self::dense::DenseMatrix;
+use self::{
+    attention::Place,
+    cache::{BLOCK_TOKENS, BlockShape, PagedCache},
+    layer::{Batch, Layer},
+    rows::{Angles, RmsNorm},
+};
+use super::{HiddenStates, Tap, wanted_rows};
+use crate::engines::{
+    EngineError,
+    text::{
+        config::DecoderConfig,
+        model::{Logits, ModelShape, SequenceRows, TextModel, WantedLogits},
+        weights::{Projection, WeightSource},
+    },
+};
+
+/// A decoder whose rows are bit-identical in any batch and for any cut of the prompt.
+#[derive(Debug)]
+pub struct CpuDecoder {
+    config: DecoderConfig,
+    shape: ModelShape,
+    embedding: Box<dyn Projection>,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    /// Absent where the embedding is used.
+    head: Option<Box<dyn Projection>>,
+    cache: PagedCache,
+}
+
+impl CpuDecoder {
+    /// Reads all weights; a cache is made later.
+    pub fn load(config: DecoderConfig, source: &dyn WeightSource) -> Result<Self, EngineError> {
+        let block = block_shape(&config);
+        let shape = ModelShape {
+            vocab_size: config.vocab_size,
+            context_tokens: config.context_tokens,
+            block_tokens: BLOCK_TOKENS,
+            block_bytes: block.bytes() * config.layers.len(),
+        };
+        let table = (config.vocab_size, config.hidden);
+        // Text encoders and embedding models come without a head and use none.
+        let has_head = !config.has_tied_embeddings && source.contains("lm_head.weight");
+        let head = || source.projection("lm_head.weight", table);
+        Ok(Self {
+            embedding: source.projection("embed_tokens.weight", table)?,
+            layers: (0..config.layers.len())
+                .map(|index| Layer::load(source, &config, index))
+                .collect::<Result<_, _>>()?,
+            norm: RmsNorm {
+                weight: source.vector("norm.weight", config.hidden)?,
+                eps: config.norm_eps,
+            },
+            head: if has_head { Some(head()?) } else { None },
+            cache: PagedCache::default(),
+            config,
+            shape,
+        })
+    }
+
+    /// Memory of all matrices.
+    pub fn bytes(&self) -> usize {
+        let layers: usize = self.layers.iter().map(Layer::bytes).sum();
+        let head = self.head.as_ref().map_or(0, |head| head.bytes());
+        layers + head + self.embedding.bytes()
+    }
+
+    fn embed(&self, sequences: &[SequenceRows<'_>]) -> Result<Vec<f32>, EngineError> {
+        let tokens = sequences.iter().flat_map(|sequence| sequence.tokens);
+        let mut xs = vec![0.0; tokens.clone().count() * self.config.hidden];
+        for (token, row) in tokens.zip(xs.chunks_exact_mut(self.config.hidden)) {
+            if *token as usize >= self.config.vocab_size {
+                return Err(EngineError::InvalidInput(format!("there is no token {token}")));
+            }
+            self.embedding.copy_row(*token as usize, row);
+        }
+        Ok(xs)
+    }
+
+    fn batch<'a>(&self, sequences: &[SequenceRows<'a>]) -> Batch<'a> {
+        let pairs = self.config.rope.frequencies.len();
+        let places: Vec<Place<'a>> = sequences
+            .iter()
+            .flat_map(|sequence| {
+                let SequenceRows { start, blocks, .. } = *sequence;
+                (start..start + sequence.tokens.len())
+                    .map(move |position| Place { blocks, position })
+            })
+            .collect();
+        let mut angles = Angles { cos: Vec::new(), sin: Vec::new(), pairs };
+        for place in &places {
+            let (cos, sin) = self.config.rope.angles(place.position);
+            angles.cos.extend(cos);
+            angles.sin.extend(sin);
+        }
+        Batch { places, angles }
+    }
+
+    fn rows(&self, xs: &[f32], rows: impl Iterator<Item = usize>) -> Vec<f32> {
+        let hidden = self.config.hidden;
+        rows.flat_map(|row| &xs[row * hidden..(row + 1) * hidden]).copied().collect()
+    }
+}
+
+fn block_shape(config: &DecoderConfig) -> BlockShape {
+    BlockShape { kv_heads: config.kv_heads, head_width: config.head_width }
+}
+
+impl TextModel for CpuDecoder {
+    fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    fn allocate_blocks(&mut self, count: usize) -> Result<(), EngineError> {
+        self.cache = PagedCache::new(self.layers.len(), count, block_shape(&self.config));
+        Ok(())
+    }
+
+    fn forward(&mut self, sequences: &[SequenceRows<'_>]) -> Result<Logits, EngineError> {
+        self.cache.check(sequences)?;
+        let mut xs = self.embed(sequences)?;
+        let batch = self.batch(sequences);
+        for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
+            layer.forward(&mut xs, &batch, cache);
+        }
+        let mut wanted = self.rows(&xs, wanted_rows(sequences));
+        self.norm.apply(&mut wanted);
+        let head = self.head.as_deref().unwrap_or(&*self.embedding);
+        let mut logits = vec![0.0; wanted.len() / self.config.hidden * self.config.vocab_size];
+        head.forward(&wanted, &mut logits);
+        Ok(Logits::new(logits, self.config.vocab_size))
+    }
+}
+
+impl HiddenStates for CpuDecoder {
+    fn hidden(&self) -> usize {
+        self.config.hidden
+    }
+
+    fn hidden_states(
+        &self,
+        sequences: &[&[u32]],
+        taps: &[Tap],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let needed: Vec<usize> =
+            sequences.iter().map(|tokens| tokens.len().div_ceil(BLOCK_TOKENS)).collect();
+        let blocks: Vec<u32> = (0..needed.iter().sum::<usize>() as u32).collect();
+        let mut first = 0;
+        let sequences: Vec<SequenceRows<'_>> = sequences
+            .iter()
+            .zip(needed)
+            .map(|(tokens, needed)| {
+                let own = &blocks[first..first + needed];
+                first += needed;
+                SequenceRows { tokens, start: 0, blocks: own, wanted: WantedLogits::None }
+            })
+            .collect();
+        let mut xs = self.embed(&sequences)?;
+        let batch = self.batch(&sequences);
+        let shape = (xs.len() / self.config.hidden, self.config.hidden);
+        let last = taps.iter().map(|tap| tap.layers(self.layers.len())).max().unwrap_or(0);
+        if last > self.layers.len() {
+            let count = self.layers.len();
+            return Err(EngineError::Failed(format!("layer {last} of {count} is wanted")));
+        }
+        let mut found: Vec<Option<Tensor>> = vec![None; taps.len()];
+        for done in 0..=last {
+            for (tap, found) in taps.iter().zip(&mut found) {
+                if tap.layers(self.layers.len()) == done {
+                    let rows =
+                        if *tap == Tap::Normed { self.norm.forward(&xs) } else { xs.clone() };
+                    *found = Some(Tensor::from_vec(rows, shape, &Device::Cpu)?);
+                }
+            }
+            if done < last {
+                // Nothing is read again, so each layer has the same small cache.
+                let mut cache = PagedCache::new(1, blocks.len(), block_shape(&self.config));
+                if let Some(cache) = cache.layers.first_mut() {
+                    self.layers[done].forward(&mut xs, &batch, cache);
+                }
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+}
