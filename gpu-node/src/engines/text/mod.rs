@@ -6,5 +6,6 @@
 pub mod config;
 pub mod decoder;
 pub mod model;
+pub mod quantised;
 pub mod request;
 pub mod weights;
