@@ -5,7 +5,12 @@
 
 pub mod config;
 pub mod decoder;
+pub mod grammar;
 pub mod model;
 pub mod quantised;
 pub mod request;
+pub mod sampling;
+pub mod speculation;
+pub mod tool_calls;
+pub mod vocabulary;
 pub mod weights;

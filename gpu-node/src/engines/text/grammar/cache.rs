@@ -1,0 +1,34 @@
+//! Compiled grammars of late requests: the same schema is often asked for again.
+
+use llguidance::Matcher;
+
+/// The most recently used ones, up to a number.
+pub(super) struct GrammarCache {
+    capacity: usize,
+    /// The latest first.
+    entries: Vec<(String, Matcher)>,
+}
+
+impl GrammarCache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: Vec::new() }
+    }
+
+    /// A copy that shares nothing with the one kept.
+    pub(super) fn find(&mut self, key: &str) -> Option<Matcher> {
+        let at = self.entries.iter().position(|(known, _)| known == key)?;
+        self.entries[..=at].rotate_right(1);
+        self.entries.first().map(|(_, matcher)| matcher.deep_clone())
+    }
+
+    pub(super) fn keep(&mut self, key: String, matcher: Matcher) {
+        self.entries.retain(|(known, _)| *known != key);
+        self.entries.insert(0, (key, matcher));
+        self.entries.truncate(self.capacity);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
