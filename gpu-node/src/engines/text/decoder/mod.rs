@@ -1,15 +1,20 @@
 //! The decoder of the Llama, Mistral and Qwen families (Touvron et al. 2023, <https://arxiv.org/abs/2302.13971>).
+//!
+//! Two backends compute the same: `cpu` with our own kernels, `card` with candle's tensors.
 
+mod card;
 mod cpu;
+mod pass;
+mod routing;
 mod safetensors;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, path::Path};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-pub use self::{cpu::CpuDecoder, safetensors::SafetensorsSource};
-use super::model::{SequenceRows, WantedLogits};
-use crate::engines::EngineError;
+pub use self::{card::CardDecoder, cpu::CpuDecoder, safetensors::SafetensorsSource};
+use super::{config::DecoderConfig, model::TextModel, weights::WeightSource};
+use crate::engines::{Devices, EngineError};
 
 /// A place in the decoder whose hidden states are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,21 +39,31 @@ pub trait HiddenStates: Debug + Send + Sync {
     /// Numbers per token.
     fn hidden(&self) -> usize;
 
-    /// For each tap `(tokens of all sequences, hidden)`; layers after the last tap are not computed.
+    /// For each tap `(tokens of all prompts, hidden)`; layers after the last tap are not computed.
     fn hidden_states(&self, sequences: &[&[u32]], taps: &[Tap])
     -> Result<Vec<Tensor>, EngineError>;
 }
 
-/// Rows, counted over all sequences, that become logits.
-fn wanted_rows(sequences: &[SequenceRows<'_>]) -> impl Iterator<Item = usize> {
-    let mut end = 0;
-    sequences.iter().flat_map(move |sequence| {
-        let start = end;
-        end += sequence.tokens.len();
-        match sequence.wanted {
-            WantedLogits::None => end..end,
-            WantedLogits::Last => end.saturating_sub(1).max(start)..end,
-            WantedLogits::All => start..end,
-        }
-    })
+/// Any decoder: it continues texts, or gives its hidden states.
+pub trait Decoder: TextModel + HiddenStates {}
+
+impl<D: TextModel + HiddenStates> Decoder for D {}
+
+/// Loads `config.json` and the safetensors of a folder.
+pub fn load_decoder(folder: &Path, devices: &Devices) -> Result<Box<dyn Decoder>, EngineError> {
+    let config = DecoderConfig::read(folder)?;
+    place_decoder(config, &SafetensorsSource::open(folder)?, devices)
+}
+
+/// Loads a decoder from any source: on a card in bf16, on the CPU as the file has it.
+pub fn place_decoder(
+    config: DecoderConfig,
+    source: &dyn WeightSource,
+    devices: &Devices,
+) -> Result<Box<dyn Decoder>, EngineError> {
+    let device = devices.compute();
+    if device.is_cpu() {
+        return Ok(Box::new(CpuDecoder::load(config, source)?));
+    }
+    Ok(Box::new(CardDecoder::load(config, source, (DType::BF16, device))?))
 }

@@ -1,7 +1,7 @@
 //! Keys and values of all sequences, in blocks that a sequence need not own in order.
 
 use super::lanes::LANES;
-use crate::engines::{EngineError, text::model::SequenceRows};
+use crate::engines::text::decoder::pass::CacheSize;
 
 /// Tokens of one block: two vectors of keys.
 pub(super) const BLOCK_TOKENS: usize = 2 * LANES;
@@ -52,22 +52,8 @@ impl PagedCache {
         Self { layers: (0..layers).map(|_| layer()).collect(), blocks }
     }
 
-    /// Refuses sequences whose tokens have no place in the cache.
-    pub(super) fn check(&self, sequences: &[SequenceRows<'_>]) -> Result<(), EngineError> {
-        for sequence in sequences {
-            let end = sequence.start + sequence.tokens.len();
-            if end > sequence.blocks.len() * BLOCK_TOKENS {
-                let blocks = sequence.blocks.len();
-                return Err(EngineError::Failed(format!("{end} tokens in {blocks} cache blocks")));
-            }
-            if let Some(block) =
-                sequence.blocks.iter().find(|block| **block as usize >= self.blocks)
-            {
-                let count = self.blocks;
-                return Err(EngineError::Failed(format!("cache block {block} of {count}")));
-            }
-        }
-        Ok(())
+    pub(super) fn size(&self) -> CacheSize {
+        CacheSize { blocks: self.blocks, block_tokens: BLOCK_TOKENS }
     }
 }
 

@@ -8,8 +8,11 @@ use super::{
 };
 use crate::engines::{
     EngineError,
-    layers::vector::exp,
-    text::{config::ExpertsConfig, weights::WeightSource},
+    text::{
+        config::ExpertsConfig,
+        decoder::routing::{Share, route},
+        weights::WeightSource,
+    },
 };
 
 /// The experts of one layer and their router.
@@ -19,13 +22,6 @@ pub(super) struct Experts {
     experts: Vec<FeedForward>,
     config: ExpertsConfig,
     hidden: usize,
-}
-
-/// A row that an expert computes, and the weight of its result.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    row: usize,
-    weight: f32,
 }
 
 impl Experts {
@@ -48,7 +44,7 @@ impl Experts {
     }
 
     pub(super) fn forward(&self, xs: &[f32]) -> Vec<f32> {
-        let shares = self.route(xs);
+        let shares = route(&self.router.forward(xs), self.config);
         let busy: Vec<(&FeedForward, &Vec<Share>)> =
             self.experts.iter().zip(&shares).filter(|(_, shares)| !shares.is_empty()).collect();
         let results: Vec<Vec<f32>> = busy
@@ -76,47 +72,5 @@ impl Experts {
 
     pub(super) fn bytes(&self) -> usize {
         self.router.bytes() + self.experts.iter().map(FeedForward::bytes).sum::<usize>()
-    }
-
-    /// The rows of each expert.
-    fn route(&self, xs: &[f32]) -> Vec<Vec<Share>> {
-        let mut shares = vec![Vec::new(); self.experts.len()];
-        for (row, scores) in self.router.forward(xs).chunks(self.experts.len()).enumerate() {
-            for (expert, weight) in choose(scores, self.config) {
-                shares[expert].push(Share { row, weight });
-            }
-        }
-        shares
-    }
-}
-
-/// The experts with the highest probabilities, and those.
-fn choose(scores: &[f32], config: ExpertsConfig) -> Vec<(usize, f32)> {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let likelihoods: Vec<f32> = scores.iter().map(|score| exp(score - max)).collect();
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|left, right| scores[*right].total_cmp(&scores[*left]));
-    order.truncate(config.per_token);
-    let whole: f32 = if config.normalises_shares {
-        order.iter().map(|expert| likelihoods[*expert]).sum()
-    } else {
-        likelihoods.iter().sum()
-    };
-    order.into_iter().map(|expert| (expert, likelihoods[expert] / whole)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_likeliest_experts_are_chosen_and_the_first_of_equals() {
-        let config = ExpertsConfig { count: 4, per_token: 2, width: 1, normalises_shares: true };
-        let scores = [0.0, 3_f32.ln(), 0.0, -1.0];
-        let chosen = choose(&scores, config);
-        assert_eq!(chosen.iter().map(|(expert, _)| *expert).collect::<Vec<_>>(), [1, 0]);
-        assert!((chosen[0].1 - 0.75).abs() < 1e-6 && (chosen[1].1 - 0.25).abs() < 1e-6);
-        let whole = ExpertsConfig { normalises_shares: false, ..config };
-        assert!(choose(&scores, whole)[0].1 < 0.6);
     }
 }

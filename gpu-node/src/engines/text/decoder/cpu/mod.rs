@@ -17,12 +17,15 @@ use self::{
     layer::{Batch, Layer},
     rows::{Angles, RmsNorm},
 };
-use super::{HiddenStates, Tap, wanted_rows};
+use super::{
+    HiddenStates, Tap,
+    pass::{check, last_layer, wanted_rows, with_own_blocks},
+};
 use crate::engines::{
     EngineError,
     text::{
         config::DecoderConfig,
-        model::{Logits, ModelShape, SequenceRows, TextModel, WantedLogits},
+        model::{Logits, ModelShape, SequenceRows, TextModel},
         weights::{Projection, WeightSource},
     },
 };
@@ -77,16 +80,13 @@ impl CpuDecoder {
         layers + head + self.embedding.bytes()
     }
 
-    fn embed(&self, sequences: &[SequenceRows<'_>]) -> Result<Vec<f32>, EngineError> {
+    fn embed(&self, sequences: &[SequenceRows<'_>]) -> Vec<f32> {
         let tokens = sequences.iter().flat_map(|sequence| sequence.tokens);
         let mut xs = vec![0.0; tokens.clone().count() * self.config.hidden];
         for (token, row) in tokens.zip(xs.chunks_exact_mut(self.config.hidden)) {
-            if *token as usize >= self.config.vocab_size {
-                return Err(EngineError::InvalidInput(format!("there is no token {token}")));
-            }
             self.embedding.copy_row(*token as usize, row);
         }
-        Ok(xs)
+        xs
     }
 
     fn batch<'a>(&self, sequences: &[SequenceRows<'a>]) -> Batch<'a> {
@@ -129,8 +129,8 @@ impl TextModel for CpuDecoder {
     }
 
     fn forward(&mut self, sequences: &[SequenceRows<'_>]) -> Result<Logits, EngineError> {
-        self.cache.check(sequences)?;
-        let mut xs = self.embed(sequences)?;
+        check(sequences, self.config.vocab_size, self.cache.size())?;
+        let mut xs = self.embed(sequences);
         let batch = self.batch(sequences);
         for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
             layer.forward(&mut xs, &batch, cache);
@@ -149,49 +149,31 @@ impl HiddenStates for CpuDecoder {
         self.config.hidden
     }
 
-    fn hidden_states(
-        &self,
-        sequences: &[&[u32]],
-        taps: &[Tap],
-    ) -> Result<Vec<Tensor>, EngineError> {
-        let needed: Vec<usize> =
-            sequences.iter().map(|tokens| tokens.len().div_ceil(BLOCK_TOKENS)).collect();
-        let blocks: Vec<u32> = (0..needed.iter().sum::<usize>() as u32).collect();
-        let mut first = 0;
-        let sequences: Vec<SequenceRows<'_>> = sequences
-            .iter()
-            .zip(needed)
-            .map(|(tokens, needed)| {
-                let own = &blocks[first..first + needed];
-                first += needed;
-                SequenceRows { tokens, start: 0, blocks: own, wanted: WantedLogits::None }
-            })
-            .collect();
-        let mut xs = self.embed(&sequences)?;
-        let batch = self.batch(&sequences);
-        let shape = (xs.len() / self.config.hidden, self.config.hidden);
-        let last = taps.iter().map(|tap| tap.layers(self.layers.len())).max().unwrap_or(0);
-        if last > self.layers.len() {
-            let count = self.layers.len();
-            return Err(EngineError::Failed(format!("layer {last} of {count} is wanted")));
-        }
-        let mut found: Vec<Option<Tensor>> = vec![None; taps.len()];
-        for done in 0..=last {
-            for (tap, found) in taps.iter().zip(&mut found) {
-                if tap.layers(self.layers.len()) == done {
-                    let rows =
-                        if *tap == Tap::Normed { self.norm.forward(&xs) } else { xs.clone() };
-                    *found = Some(Tensor::from_vec(rows, shape, &Device::Cpu)?);
+    fn hidden_states(&self, prompts: &[&[u32]], taps: &[Tap]) -> Result<Vec<Tensor>, EngineError> {
+        with_own_blocks(prompts, BLOCK_TOKENS, |sequences, blocks| {
+            // Nothing is read again, so each layer has the same small cache.
+            let mut cache = PagedCache::new(1, blocks, block_shape(&self.config));
+            check(sequences, self.config.vocab_size, cache.size())?;
+            let mut xs = self.embed(sequences);
+            let batch = self.batch(sequences);
+            let shape = (xs.len() / self.config.hidden, self.config.hidden);
+            let last = last_layer(taps, &self.config)?;
+            let mut found: Vec<Option<Tensor>> = vec![None; taps.len()];
+            for done in 0..=last {
+                for (tap, found) in taps.iter().zip(&mut found) {
+                    if tap.layers(self.layers.len()) == done {
+                        let is_normed = *tap == Tap::Normed;
+                        let rows = if is_normed { self.norm.forward(&xs) } else { xs.clone() };
+                        *found = Some(Tensor::from_vec(rows, shape, &Device::Cpu)?);
+                    }
+                }
+                if done < last {
+                    for cache in &mut cache.layers {
+                        self.layers[done].forward(&mut xs, &batch, cache);
+                    }
                 }
             }
-            if done < last {
-                // Nothing is read again, so each layer has the same small cache.
-                let mut cache = PagedCache::new(1, blocks.len(), block_shape(&self.config));
-                if let Some(cache) = cache.layers.first_mut() {
-                    self.layers[done].forward(&mut xs, &batch, cache);
-                }
-            }
-        }
-        Ok(found.into_iter().flatten().collect())
+            Ok(found.into_iter().flatten().collect())
+        })
     }
 }
