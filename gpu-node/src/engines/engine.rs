@@ -41,7 +41,7 @@ pub trait Sink<E> {
 pub struct Stopped;
 
 /// How a run ends without a result.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum EngineError {
     #[error("cancelled")]
     Cancelled,

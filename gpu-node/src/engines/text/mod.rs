@@ -3,6 +3,7 @@
 //! `decoder` computes, `gguf` and `quantised` read and multiply compressed weights, `vocabulary` turns text into
 //! tokens and back, `sampling` and `grammar` choose the next token, `batching` decides what runs in each step.
 
+pub mod batching;
 pub mod config;
 pub mod decoder;
 pub mod grammar;

@@ -61,6 +61,11 @@ impl Logits {
         self.values.get_mut(row * self.vocab_size..(row + 1) * self.vocab_size)
     }
 
+    /// All rows, to be changed in place.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_exact_mut(self.vocab_size.max(1))
+    }
+
     /// One row.
     pub fn row(&self, row: usize) -> Option<&[f32]> {
         self.values.get(row * self.vocab_size..(row + 1) * self.vocab_size)

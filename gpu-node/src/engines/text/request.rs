@@ -83,6 +83,15 @@ pub enum TextEvent {
     Ended { choice: usize, reason: FinishReason, tokens: usize },
 }
 
+/// What a request came to, over all its continuations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextUsage {
+    pub prompt_tokens: usize,
+    /// Tokens of the prompt that were in the cache already.
+    pub cached_tokens: usize,
+    pub written_tokens: usize,
+}
+
 /// Why a continuation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
