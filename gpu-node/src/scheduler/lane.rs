@@ -88,7 +88,7 @@ where
         budget: Arc<MemoryBudget>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        metrics.set_queue(&settings.model, 0, false);
+        metrics.set_queue(&settings.model, 0, 0);
         metrics.set_loaded(&settings.model, false);
         let state = State {
             queue: Queue::new(settings.capacity),
@@ -200,7 +200,11 @@ impl<E: Engine> Drop for Lane<E> {
 impl<E: Engine> Shared<E> {
     pub(super) fn report(&self, state: &State<E>) {
         let queue = &state.queue;
-        self.metrics.set_queue(&self.settings.model, queue.waiting_count(), queue.is_running());
+        self.metrics.set_queue(
+            &self.settings.model,
+            queue.waiting_count(),
+            queue.is_running().into(),
+        );
     }
 
     pub(super) fn end(&self, observer: &dyn Observer<E>, outcome: Outcome<E::Output>) {

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::engines::text::batching::StepFigures;
+
 type Labels<const N: usize> = [(&'static str, String); N];
 
 /// The media type of what [`Metrics::render`] gives.
@@ -22,6 +24,12 @@ pub struct Metrics {
     loaded: Family<Labels<1>, Gauge>,
     run_seconds: Family<Labels<1>, Histogram>,
     load_seconds: Family<Labels<1>, Histogram>,
+    step_seconds: Family<Labels<1>, Histogram>,
+    first_token_seconds: Family<Labels<1>, Histogram>,
+    text_tokens: Family<Labels<2>, Counter>,
+    preemptions: Family<Labels<1>, Counter>,
+    sequences: Family<Labels<1>, Gauge>,
+    cache_blocks: Family<Labels<2>, Gauge>,
     requests: Family<Labels<3>, Counter>,
     artifact_bytes: Gauge,
     resident_bytes: Gauge,
@@ -33,6 +41,10 @@ impl Default for Metrics {
         // From 50 ms (a tiny model on a card) to half an hour (a video on a CPU).
         let seconds =
             || Histogram::new([0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30., 60., 300., 1800.]);
+        // From 1 ms (one token of a small model on a card) on.
+        let short_seconds = || {
+            Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.])
+        };
         let metrics = Self {
             jobs: Family::default(),
             waiting: Family::default(),
@@ -40,6 +52,12 @@ impl Default for Metrics {
             loaded: Family::default(),
             run_seconds: Family::new_with_constructor(seconds),
             load_seconds: Family::new_with_constructor(seconds),
+            step_seconds: Family::new_with_constructor(short_seconds),
+            first_token_seconds: Family::new_with_constructor(short_seconds),
+            text_tokens: Family::default(),
+            preemptions: Family::default(),
+            sequences: Family::default(),
+            cache_blocks: Family::default(),
             requests: Family::default(),
             artifact_bytes: Gauge::default(),
             resident_bytes: Gauge::default(),
@@ -52,6 +70,20 @@ impl Default for Metrics {
         let (run, load) = (metrics.run_seconds.clone(), metrics.load_seconds.clone());
         registry.register_with_unit("run", "Time the engine took", Unit::Seconds, run);
         registry.register_with_unit("load", "Time loading a model took", Unit::Seconds, load);
+        let (step, first) = (metrics.step_seconds.clone(), metrics.first_token_seconds.clone());
+        registry.register_with_unit("text_step", "Time one pass took", Unit::Seconds, step);
+        registry.register_with_unit(
+            "text_first_token",
+            "From order to answer",
+            Unit::Seconds,
+            first,
+        );
+        registry.register("text_tokens", "Tokens, by what was done", metrics.text_tokens.clone());
+        let preemptions = metrics.preemptions.clone();
+        registry.register("text_preemptions", "Sequences sent out for their blocks", preemptions);
+        registry.register("text_sequences", "Sequences under way", metrics.sequences.clone());
+        let cache_blocks = metrics.cache_blocks.clone();
+        registry.register("text_cache_blocks", "Blocks of keys and values", cache_blocks);
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
         let (artifacts, resident) =
             (metrics.artifact_bytes.clone(), metrics.resident_bytes.clone());
@@ -77,10 +109,10 @@ impl Metrics {
         self.jobs.get_or_create(&labels).inc();
     }
 
-    pub(super) fn set_queue(&self, model: &str, waiting: usize, is_running: bool) {
+    pub(super) fn set_queue(&self, model: &str, waiting: usize, running: usize) {
         let labels = [("model", model.to_owned())];
         self.waiting.get_or_create(&labels).set(waiting as i64);
-        self.running.get_or_create(&labels).set(is_running.into());
+        self.running.get_or_create(&labels).set(running as i64);
     }
 
     pub(super) fn set_loaded(&self, model: &str, is_loaded: bool) {
@@ -93,6 +125,38 @@ impl Metrics {
 
     pub(super) fn observe_load(&self, model: &str, took: Duration) {
         self.load_seconds.get_or_create(&[("model", model.to_owned())]).observe(took.as_secs_f64());
+    }
+
+    /// One pass of a text model.
+    pub(super) fn observe_step(&self, model: &str, took: Duration, figures: &StepFigures) {
+        let labels = [("model", model.to_owned())];
+        self.step_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.preemptions.get_or_create(&labels).inc_by(figures.preempted as u64);
+        for (kind, count) in [
+            ("read", figures.read_tokens),
+            ("cached", figures.cached_tokens),
+            ("written", figures.written_tokens),
+            ("guessed", figures.guessed_tokens),
+            ("accepted", figures.accepted_tokens),
+        ] {
+            let labels = [("model", model.to_owned()), ("kind", kind.to_owned())];
+            self.text_tokens.get_or_create(&labels).inc_by(count as u64);
+        }
+    }
+
+    /// From a text order's arrival until its first words.
+    pub(super) fn observe_first_token(&self, model: &str, took: Duration) {
+        let labels = [("model", model.to_owned())];
+        self.first_token_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// What a text model has under way, and how many blocks of its cache that takes.
+    pub(super) fn set_batch(&self, model: &str, sequences: usize, (used, all): (usize, usize)) {
+        self.sequences.get_or_create(&[("model", model.to_owned())]).set(sequences as i64);
+        for (state, count) in [("used", used), ("free", all - used)] {
+            let labels = [("model", model.to_owned()), ("state", state.to_owned())];
+            self.cache_blocks.get_or_create(&labels).set(count as i64);
+        }
     }
 
     /// `route` is the pattern, never the path: a label per job id would grow without end.
@@ -137,7 +201,7 @@ mod tests {
     fn renders_what_happened_with_its_labels() {
         let metrics = Metrics::default();
         metrics.job_ended("tiny", "completed");
-        metrics.set_queue("tiny", 3, true);
+        metrics.set_queue("tiny", 3, 1);
         metrics.observe_run("tiny", Duration::from_millis(300));
         metrics.request_answered("POST", "/v1/jobs", 201);
         let text = metrics.render().unwrap();

@@ -9,6 +9,7 @@ mod lane;
 pub mod metrics;
 mod queue;
 mod stop;
+mod text;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ pub use budget::MemoryBudget;
 pub use job::{Failure, LaneJob, Observer, Outcome, Place, Refused};
 pub use lane::{Lane, LaneSettings, LaneStatus, LoadEngine, LoadState};
 pub use metrics::Metrics;
+pub use text::{LoadText, TextLane, TextLaneSettings, TextObserver, TextTicket};
 
 /// A panic of another thread leaves our plain values whole, so poisoning is no reason to stop.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
