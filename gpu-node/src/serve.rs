@@ -13,7 +13,7 @@ use crate::{
     fleet::{EdgeClient, FleetError, Membership, Pace},
     jobs::{Catalog, JobBook, Jobs, LaneCommons, ServedModel, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
-    registry::{Manifest, ManifestError, Registry, load_image_engine},
+    registry::{Manifest, ManifestError, Modality, Registry, is_here, load_image_engine},
     scheduler::{LoadEngine, MemoryBudget, Metrics},
     state::AppState,
 };
@@ -120,6 +120,7 @@ fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog,
     let models = registry
         .models()
         .iter()
+        .filter(|manifest| manifest.modality == Modality::Image && can_serve(manifest))
         .map(|manifest| {
             ServedModel::start(manifest.clone(), loader(manifest.clone(), devices.clone()), commons)
         })
@@ -137,6 +138,15 @@ fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog,
         return Err(StartError::NoSuchModel { names: missing.join(", "), folder });
     }
     Ok(catalog)
+}
+
+/// A model that has to be fetched first is no reason not to start.
+fn can_serve(manifest: &Manifest) -> bool {
+    let is_here = is_here(manifest);
+    if !is_here {
+        tracing::info!(model = %manifest.name, "not on this machine");
+    }
+    is_here
 }
 
 fn loader(manifest: Manifest, devices: Devices) -> LoadEngine<ImageEngine> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use gpu_node::{
     engines::Devices,
     registry::{
-        LoadError, Manifest, Registry, Source, WeightsError, has_engine, load_image_engine,
-        verify_files,
+        LoadError, Manifest, Registry, Source, WeightsError, has_engine, is_here,
+        load_image_engine, verify_files,
     },
 };
 use tempfile::TempDir;
@@ -82,10 +82,41 @@ fn every_weight_file_here_is_in_a_manifest() {
 #[test]
 fn a_good_manifest_is_read() {
     let (_shelf, manifest) = read(MANIFEST);
-    assert_eq!((manifest.defaults.upscale, manifest.defaults.side_max), (1, 1024));
+    let defaults = manifest.defaults.image().unwrap();
+    assert_eq!((defaults.upscale, defaults.side_max), (1, 1024));
     let mut seen = Vec::new();
     verify_files(&manifest, |file| seen.push(file.path.clone())).unwrap();
     assert_eq!(seen, ["weights.bin"]);
+}
+
+#[test]
+fn a_text_models_defaults_are_those_of_text() {
+    let text = MANIFEST.replace("modality = \"image\"", "modality = \"text\"");
+    let from = text.find("defaults = {").unwrap();
+    let to = from + text[from..].find('\n').unwrap();
+    let defaults =
+        |inner: &str| format!("{}defaults = {{ {inner} }}{}", &text[..from], &text[to..]);
+    let (_shelf, manifest) = read(&defaults("context_tokens = 2048, temperature = 0.3"));
+    let found = manifest.defaults.text().unwrap();
+    assert_eq!((found.context_tokens, found.max_output_tokens), (Some(2048), None));
+    assert_eq!((found.sampling().temperature, found.sampling().top_p), (0.3, 1.0));
+    for (inner, reason) in [
+        ("temperature = 3.0", "`temperature` must be between 0 and 2, not 3"),
+        ("max_sequences = 0", "`max_sequences` must not be 0"),
+        ("width = 3", "unknown field `width`"),
+    ] {
+        let refusal = Registry::open(shelf(&defaults(inner)).path()).unwrap_err().to_string();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+}
+
+#[test]
+fn only_a_commit_of_a_hub_stands_for_sizes_and_checksums() {
+    let commit = "kind = \"hub\", repository = \"owner/name\", revision = \"0123456789012345678901234567890123456789\"";
+    let pinned = MANIFEST.replace("kind = \"folder\"", commit).replace("bytes = 3", "");
+    let (_shelf, manifest) = read(&pinned);
+    assert_eq!(manifest.files[0].bytes, None);
+    assert!(!is_here(&manifest));
 }
 
 #[test]
@@ -99,6 +130,13 @@ fn a_bad_manifest_is_refused_with_its_path_and_reason() {
         ("\"weights.bin\"", "\"../weights.bin\"", "must stay inside the model"),
         ("modality = \"image\"", "modality = \"smell\"", "unknown variant `smell`"),
         ("steps = 2", "stepz = 2", "unknown field `stepz`"),
+        ("modality = \"image\"", "modality = \"text\"", "unknown field `guidance`"),
+        ("bytes = 3", "", "needs its size in `bytes`"),
+        (
+            "kind = \"folder\"",
+            "kind = \"hub\", repository = \"o/n\", revision = \"main\"",
+            "must be a commit",
+        ),
     ] {
         let refusal = refusal(from, to);
         assert!(refusal.contains(reason), "{to}: {refusal}");
@@ -135,8 +173,9 @@ fn a_file_of_another_size_is_not_loaded() {
 
 #[test]
 fn a_model_on_the_hub_says_how_to_get_it() {
-    let source = "kind = \"hub\", repository = \"owner/name\", revision = \"abc\"";
+    let source = "kind = \"hub\", repository = \"owner/name\", revision = \"0123456789012345678901234567890123456789\"";
     let (_shelf, manifest) = read(&MANIFEST.replace("kind = \"folder\"", source));
+    assert!(!is_here(&manifest));
     let error = load_image_engine(&manifest, &Devices::cpu()).err().unwrap().to_string();
     assert!(error.starts_with("owner/name must be downloaded first"), "{error}");
 }

@@ -83,13 +83,16 @@ pub fn run(args: GenerateArgs) -> Result<()> {
         format: Some(format),
         ..ImageInput::from_prompt(args.prompt)
     };
-    let job = ImageJob::resolve(&input, &manifest.defaults, rand::random::<u64>() >> 11).map_err(
-        |errors| {
+    let defaults = manifest
+        .defaults
+        .image()
+        .with_context(|| format!("the model {:?} makes no images", args.model))?;
+    let job =
+        ImageJob::resolve(&input, defaults, rand::random::<u64>() >> 11).map_err(|errors| {
             let texts: Vec<String> =
                 errors.iter().map(|e| format!("{} {}", &e.pointer[1..], e.detail)).collect();
             anyhow!(texts.join("; "))
-        },
-    )?;
+        })?;
     let devices = Devices::detect();
     let started = Instant::now();
     let mut engine = load_image_engine(manifest, &devices)?;

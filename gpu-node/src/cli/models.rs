@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::registry::{Manifest, Registry, verify_files};
+use crate::registry::{Manifest, Registry, is_here, verify_files};
 
 #[derive(Args)]
 pub struct ModelsArgs {
@@ -44,20 +44,21 @@ fn list(registry: &Registry) -> Result<()> {
     for model in registry.models() {
         writeln!(
             out,
-            "{:<20} {:<6} {:<18} {:<12} {:>7.1} MB  {}",
+            "{:<28} {:<9} {:<16} {:<12} {:>8.1} MB  {}{}",
             model.name,
             model.modality.as_str(),
             model.architecture,
             model.revision,
             size_mb(model),
-            model.licence
+            model.licence,
+            if is_here(model) { "" } else { "  (not on this machine)" }
         )?;
     }
     Ok(())
 }
 
 fn size_mb(model: &Manifest) -> f64 {
-    model.files.iter().map(|file| file.bytes).sum::<u64>() as f64 / 1e6
+    model.files.iter().filter_map(|file| file.bytes).sum::<u64>() as f64 / 1e6
 }
 
 fn verify(registry: &Registry, name: Option<&str>) -> Result<()> {
@@ -72,6 +73,10 @@ fn verify(registry: &Registry, name: Option<&str>) -> Result<()> {
     }
     let mut broken = 0;
     for model in chosen {
+        if name.is_none() && !is_here(model) {
+            writeln!(out, "{}: not on this machine", model.name)?;
+            continue;
+        }
         match verify_files(model, |_| ()) {
             Ok(()) => writeln!(
                 out,

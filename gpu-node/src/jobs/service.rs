@@ -59,7 +59,9 @@ impl Jobs {
         let model = self.catalog.find(&order.model).ok_or_else(|| unknown_model(&order.model))?;
         // 53 bits: all that a JavaScript client keeps of a number.
         let seed = rand::random::<u64>() >> 11;
-        let input = ImageJob::resolve(&order.image, &model.manifest.defaults, seed)
+        let defaults =
+            model.manifest.defaults.image().ok_or_else(|| unknown_model(&order.model))?;
+        let input = ImageJob::resolve(&order.image, defaults, seed)
             .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
         let (run, is_new) = self.book.open(order, |run| self.submit(run, model, input))?;
         Ok(Opened { job: self.describe(&run), is_new })

@@ -1,5 +1,7 @@
 //! From a manifest to a loaded engine: one `match` on the architecture per modality.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::{
@@ -7,12 +9,16 @@ use super::{
     weights::{WeightsError, check_sizes, folder_of},
 };
 use crate::engines::{
-    Devices,
+    Devices, EngineError,
     image::{
         ImageEngine,
         stable_diffusion::{PipelineOptions, StableDiffusion},
     },
     message,
+    text::{
+        batching::LoadedText, decoder::load_decoder, grammar::GrammarCompiler, model::TextModel,
+        vocabulary::Vocabulary,
+    },
 };
 
 /// Why a model cannot be loaded.
@@ -27,6 +33,10 @@ pub enum LoadError {
     Unsupported { model: String, reason: String },
 }
 
+/// Shapes that the one text decoder computes; the configuration says which it is in detail.
+const TEXT_ARCHITECTURES: &[&str] = &["llama", "mistral", "qwen2", "qwen3", "qwen3_moe"];
+const EMBEDDING_ARCHITECTURES: &[&str] = &["qwen3"];
+
 type LoadImage = fn(&Manifest, &Devices) -> Result<ImageEngine, LoadError>;
 
 fn image_architecture(name: &str) -> Option<LoadImage> {
@@ -40,7 +50,27 @@ fn image_architecture(name: &str) -> Option<LoadImage> {
 pub fn has_engine(manifest: &Manifest) -> bool {
     match manifest.modality {
         Modality::Image => image_architecture(&manifest.architecture).is_some(),
+        Modality::Text => TEXT_ARCHITECTURES.contains(&&*manifest.architecture),
+        Modality::Embedding => EMBEDDING_ARCHITECTURES.contains(&&*manifest.architecture),
     }
+}
+
+/// Loads a text model with its words; blocking, seconds for large ones.
+pub fn load_text_model(manifest: &Manifest, devices: &Devices) -> Result<LoadedText, LoadError> {
+    if manifest.modality != Modality::Text || !has_engine(manifest) {
+        return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
+    }
+    check_sizes(manifest)?;
+    let folder = folder_of(manifest)?;
+    let unsupported = |error: EngineError| LoadError::Unsupported {
+        model: manifest.name.clone(),
+        reason: error.to_string(),
+    };
+    let model: Box<dyn TextModel> = load_decoder(&folder, devices).map_err(unsupported)?;
+    let vocabulary = Arc::new(Vocabulary::load(&folder).map_err(unsupported)?);
+    let vocab_size = model.shape().vocab_size;
+    let grammars = GrammarCompiler::new(vocabulary.clone(), vocab_size).map_err(unsupported)?;
+    Ok(LoadedText { model, vocabulary, grammars: Arc::new(grammars) })
 }
 
 /// Loads an image model; blocking, seconds for large ones.
@@ -54,16 +84,18 @@ pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<Image
 fn load_stable_diffusion(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
     let unsupported =
         |reason: String| LoadError::Unsupported { model: manifest.name.clone(), reason };
+    let defaults =
+        manifest.defaults.image().ok_or_else(|| unsupported("it makes no images".to_owned()))?;
     let options = PipelineOptions {
         model: manifest.name.clone(),
         revision: manifest.revision.clone(),
-        upscale: manifest.defaults.upscale,
+        upscale: defaults.upscale,
         device: devices.compute().clone(),
         dtype: devices.dtype(manifest.dtype.into()),
     };
     let engine = StableDiffusion::load(&folder_of(manifest)?, options)
         .map_err(|error| unsupported(message(&error)))?;
-    let (declared, needed) = (manifest.defaults.size_multiple as usize, engine.size_multiple());
+    let (declared, needed) = (defaults.size_multiple as usize, engine.size_multiple());
     if !declared.is_multiple_of(needed) {
         let reason =
             format!("`size_multiple` is {declared}, the model needs multiples of {needed}");

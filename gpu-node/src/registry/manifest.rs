@@ -6,13 +6,15 @@ use candle_core::DType;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::engines::image::ModelDefaults;
+use super::defaults::{Defaults, TextDefaults};
 
 /// What kind of result a model gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Modality {
     Image,
+    Text,
+    Embedding,
 }
 
 impl Modality {
@@ -20,6 +22,8 @@ impl Modality {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
+            Self::Text => "text",
+            Self::Embedding => "embedding",
         }
     }
 }
@@ -32,7 +36,7 @@ pub enum Source {
     Folder,
     /// In a folder of this machine.
     Path { path: PathBuf },
-    /// In a hub repository, at one commit.
+    /// In a hub repository, at one commit, by whose checksums the files are known.
     Hub { repository: String, revision: String },
 }
 
@@ -42,9 +46,10 @@ pub enum Source {
 pub struct ModelFile {
     /// Relative to the model's folder, with `/`.
     pub path: String,
-    pub bytes: u64,
+    /// Only a file in a hub repository may leave this and its checksum to the repository's commit.
+    pub bytes: Option<u64>,
     /// Hex SHA-256.
-    pub sha256: String,
+    pub sha256: Option<String>,
 }
 
 /// Number format of the weights on a card; the CPU always computes in f32.
@@ -69,10 +74,9 @@ impl From<WeightType> for DType {
 
 /// One model: everything the node must know before loading it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Document")]
 pub struct Manifest {
     pub name: String,
-    #[serde(default)]
     pub description: String,
     pub modality: Modality,
     /// Which engine runs it: `load.rs` has one arm per name.
@@ -82,15 +86,53 @@ pub struct Manifest {
     /// An SPDX expression.
     pub licence: String,
     pub source: Source,
-    #[serde(default)]
     pub dtype: WeightType,
-    /// Memory it takes when loaded and running at its default size.
+    /// Memory it takes when loaded and running at its default size; a text model's keys and values come on top.
     pub memory_bytes: u64,
-    pub defaults: ModelDefaults,
+    pub defaults: Defaults,
     pub files: Vec<ModelFile>,
     /// The folder of the manifest.
-    #[serde(skip)]
     pub folder: PathBuf,
+}
+
+/// A manifest as it is written: what its defaults mean depends on the modality.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    name: String,
+    #[serde(default)]
+    description: String,
+    modality: Modality,
+    architecture: String,
+    revision: String,
+    licence: String,
+    source: Source,
+    #[serde(default)]
+    dtype: WeightType,
+    memory_bytes: u64,
+    defaults: toml::Table,
+    files: Vec<ModelFile>,
+}
+
+impl TryFrom<Document> for Manifest {
+    type Error = toml::de::Error;
+
+    fn try_from(document: Document) -> Result<Self, toml::de::Error> {
+        Ok(Self {
+            defaults: Defaults::parse(document.modality, document.defaults)?,
+            name: document.name,
+            description: document.description,
+            modality: document.modality,
+            architecture: document.architecture,
+            revision: document.revision,
+            licence: document.licence,
+            source: document.source,
+            dtype: document.dtype,
+            memory_bytes: document.memory_bytes,
+            files: document.files,
+            folder: PathBuf::new(),
+        })
+    }
 }
 
 /// Why a manifest cannot be used.
@@ -137,10 +179,21 @@ impl Manifest {
             if !is_plain || file.path.contains('\\') {
                 return Err(format!("file path {:?} must stay inside the model", file.path));
             }
-            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let is_pinned = matches!(self.source, Source::Hub { .. });
+            if file.bytes.is_none() && !is_pinned {
+                return Err(format!("{} needs its size in `bytes`", file.path));
+            }
+            let is_sha256 =
+                |hash: &String| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+            if !file.sha256.as_ref().map_or(is_pinned, is_sha256) {
                 return Err(format!("{} needs its sha256 as 64 hex digits", file.path));
             }
         }
-        Ok(())
+        if let Source::Hub { revision, .. } = &self.source
+            && (revision.len() != 40 || !revision.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(format!("`revision` of the hub must be a commit, not {revision:?}"));
+        }
+        self.defaults.text().map_or(Ok(()), TextDefaults::check)
     }
 }

@@ -1,12 +1,14 @@
 //! The shelf: which models this machine has, and how one becomes an engine.
 
+mod defaults;
 mod load;
 mod manifest;
 mod weights;
 
-pub use load::{LoadError, has_engine, load_image_engine};
+pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
+pub use load::{LoadError, has_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
-pub use weights::{WeightsError, verify_files};
+pub use weights::{WeightsError, is_here, verify_files};
 
 use std::path::{Path, PathBuf};
 

@@ -37,6 +37,11 @@ pub(super) fn folder_of(manifest: &Manifest) -> Result<PathBuf, WeightsError> {
     }
 }
 
+/// Whether the model's files are on this machine: those of a hub have to be fetched first.
+pub fn is_here(manifest: &Manifest) -> bool {
+    folder_of(manifest).is_ok()
+}
+
 /// Compares each file's size with the manifest: what a load can afford.
 pub(super) fn check_sizes(manifest: &Manifest) -> Result<(), WeightsError> {
     let folder = folder_of(manifest)?;
@@ -53,8 +58,10 @@ pub fn verify_files(
         let (path, mut opened) = open_checked(&folder, file)?;
         let found = hash(&mut opened)
             .map_err(|source| WeightsError::Unreadable { path: path.clone(), source })?;
-        if !found.eq_ignore_ascii_case(&file.sha256) {
-            return Err(WeightsError::WrongHash { path, found, expected: file.sha256.clone() });
+        if let Some(expected) = &file.sha256
+            && !found.eq_ignore_ascii_case(expected)
+        {
+            return Err(WeightsError::WrongHash { path, found, expected: expected.clone() });
         }
         on_file(file);
     }
@@ -66,8 +73,10 @@ fn open_checked(folder: &Path, file: &ModelFile) -> Result<(PathBuf, File), Weig
     let unreadable = |source| WeightsError::Unreadable { path: path.clone(), source };
     let opened = File::open(&path).map_err(unreadable)?;
     let found = opened.metadata().map_err(unreadable)?.len();
-    if found != file.bytes {
-        return Err(WeightsError::WrongSize { path, found, expected: file.bytes });
+    if let Some(expected) = file.bytes
+        && found != expected
+    {
+        return Err(WeightsError::WrongSize { path, found, expected });
     }
     Ok((path, opened))
 }

@@ -33,13 +33,13 @@ struct Model {
 
 /// `GET /v1/models`.
 pub async fn list_models(State(state): State<AppState>) -> Json<Models> {
-    Json(Models { models: state.jobs.catalog.models().iter().map(describe).collect() })
+    Json(Models { models: state.jobs.catalog.models().iter().filter_map(describe).collect() })
 }
 
-fn describe(model: &ServedModel) -> Model {
+fn describe(model: &ServedModel) -> Option<Model> {
     let (manifest, status) = (&model.manifest, model.lane.status());
-    let defaults = &manifest.defaults;
-    Model {
+    let defaults = manifest.defaults.image()?;
+    Some(Model {
         name: manifest.name.clone(),
         description: manifest.description.clone(),
         modality: manifest.modality.as_str(),
@@ -54,5 +54,5 @@ fn describe(model: &ServedModel) -> Model {
         steps: defaults.steps,
         guidance: defaults.guidance,
         scheduler: defaults.scheduler,
-    }
+    })
 }
