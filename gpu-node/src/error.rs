@@ -10,6 +10,14 @@ pub enum Error {
     MalformedJson(String),
     #[error("some fields are not valid")]
     InvalidFields(Vec<FieldError>),
+    /// The name stays out of logs: it is the caller's text.
+    #[error("there is no such model")]
+    UnknownModel(String),
+    #[error("the model reads {context_tokens} tokens, and the prompt has {prompt_tokens}")]
+    ContextTooLong { context_tokens: usize, prompt_tokens: usize },
+    /// Found wrong by the model itself; the text is safe to show.
+    #[error("the model cannot do that")]
+    RefusedByModel(String),
     #[error("the body must be application/json")]
     UnsupportedMediaType,
     #[error("the body must have at most {max_bytes} bytes")]

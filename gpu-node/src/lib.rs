@@ -3,11 +3,13 @@
 //! - [`engines`]: the models themselves; blocking, and ignorant of HTTP and tokio
 //! - [`registry`]: what is in the models folder, and how a manifest becomes an engine
 //! - [`scheduler`]: a bounded queue and a thread per model
-//! - [`jobs`]: runs by id, their events and results
+//! - [`catalog`]: the models of this node, each with its lane
+//! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`cli`]: the commands that need no server
 
 pub mod app;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod engines;
@@ -20,3 +22,4 @@ pub mod registry;
 pub mod scheduler;
 pub mod serve;
 pub mod state;
+pub mod text;

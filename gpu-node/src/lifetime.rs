@@ -13,6 +13,7 @@ use crate::{
     fleet::Membership,
     jobs::{JobBook, Jobs},
     state::AppState,
+    text::OpenAnswers,
 };
 
 /// How long a stopped engine may take to its next `emit`.
@@ -40,7 +41,7 @@ pub async fn serve_until(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let jobs = state.jobs.clone();
+    let (jobs, open_answers) = (state.jobs.clone(), state.open_answers.clone());
     let (close_door, door_closes) = oneshot::channel::<()>();
     let mut server = tokio::spawn(app::serve(listener, state, async {
         let _ = door_closes.await;
@@ -49,7 +50,7 @@ pub async fn serve_until(
     tracing::info!("listening on http://{address}");
 
     stop.await;
-    drain(&jobs, membership, patience).await;
+    drain(&jobs, &open_answers, membership, patience).await;
 
     // Nobody waits for the answer when the server is gone already.
     let _ = close_door.send(());
@@ -62,16 +63,23 @@ pub async fn serve_until(
     Ok(())
 }
 
-async fn drain(jobs: &Jobs, membership: Option<Membership>, patience: Patience) {
+async fn drain(
+    jobs: &Jobs,
+    open_answers: &OpenAnswers,
+    membership: Option<Membership>,
+    patience: Patience,
+) {
+    let idle =
+        || async { tokio::join!(jobs.book.wait_until_idle(), open_answers.wait_until_idle()) };
     tracing::info!("draining");
     jobs.close();
     if let Some(membership) = &membership {
         membership.announce();
     }
-    if time::timeout(patience.drain, jobs.book.wait_until_idle()).await.is_err() {
+    if time::timeout(patience.drain, idle()).await.is_err() {
         tracing::warn!("stopping what still runs");
         jobs.stop_running();
-        if time::timeout(STOP_TIMEOUT, jobs.book.wait_until_idle()).await.is_err() {
+        if time::timeout(STOP_TIMEOUT, idle()).await.is_err() {
             tracing::error!("an engine does not stop");
         }
     }

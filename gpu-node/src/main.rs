@@ -20,8 +20,8 @@ struct Cli {
 enum Command {
     /// Serve jobs over HTTP until SIGTERM.
     Serve(Box<ServeConfig>),
-    /// Make a picture from a prompt and write it to a file.
-    Generate(generate::GenerateArgs),
+    /// Make a picture from a prompt and write it to a file, or write a text.
+    Generate(Box<generate::GenerateArgs>),
     /// List or verify what the models folder holds.
     Models(models::ModelsArgs),
 }
@@ -29,7 +29,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(config) => return serve::run(*config),
-        Command::Generate(args) => generate::run(args),
+        Command::Generate(args) => generate::run(*args),
         Command::Models(args) => models::run(args),
     };
     match outcome {

@@ -8,14 +8,19 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    catalog::{Catalog, LaneCommons, ServedLane, ServedModel, ServedText},
     config::{ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, ServeConfig},
-    engines::{Devices, EngineError, image::ImageEngine},
+    engines::{Devices, EngineError, image::ImageEngine, text::TEXT_ENGINE_VERSION},
     fleet::{EdgeClient, FleetError, Membership, Pace},
-    jobs::{Catalog, JobBook, Jobs, LaneCommons, ServedModel, SystemClock},
+    jobs::{JobBook, Jobs, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
-    registry::{Manifest, ManifestError, Modality, Registry, is_here, load_image_engine},
-    scheduler::{LoadEngine, MemoryBudget, Metrics},
+    registry::{
+        Defaults, Manifest, ManifestError, Registry, TextDefaults, is_here, load_image_engine,
+        load_text_model, load_words,
+    },
+    scheduler::{LoadEngine, LoadText, MemoryBudget, Metrics, TextLane, TextLaneSettings},
     state::AppState,
+    text::{LazyLanguage, ModelLanguage},
 };
 
 /// Why the node did not start.
@@ -94,7 +99,7 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
         Some(settings) => Some(edge_client(settings, &jobs, listener.local_addr()?)?),
         None => None,
     };
-    let state = AppState { jobs, metrics, access };
+    let state = AppState::new(jobs, metrics, access);
     let patience = Patience {
         drain: Duration::from_secs(config.server.drain_timeout_s),
         linger: Duration::from_secs(config.server.drain_linger_s),
@@ -120,16 +125,14 @@ fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog,
     let models = registry
         .models()
         .iter()
-        .filter(|manifest| manifest.modality == Modality::Image && can_serve(manifest))
-        .map(|manifest| {
-            ServedModel::start(manifest.clone(), loader(manifest.clone(), devices.clone()), commons)
-        })
+        .filter(|manifest| can_serve(manifest))
+        .filter_map(|manifest| start_model(manifest, &devices, commons).transpose())
         .collect::<io::Result<Vec<_>>>()?;
     let catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
     let mut missing = Vec::new();
     for name in config.preloaded() {
         match catalog.find(name) {
-            Some(model) => model.lane.preload(),
+            Some(model) => model.control().preload(),
             None => missing.push(name),
         }
     }
@@ -147,6 +150,64 @@ fn can_serve(manifest: &Manifest) -> bool {
         tracing::info!(model = %manifest.name, "not on this machine");
     }
     is_here
+}
+
+/// `None` for a kind of model that this version does not serve.
+fn start_model(
+    manifest: &Manifest,
+    devices: &Devices,
+    commons: &LaneCommons,
+) -> io::Result<Option<ServedModel>> {
+    match &manifest.defaults {
+        Defaults::Image(_) => {
+            let load = loader(manifest.clone(), devices.clone());
+            ServedModel::start(manifest.clone(), load, commons).map(Some)
+        }
+        Defaults::Text(defaults) => start_text(manifest, defaults, devices, commons).map(Some),
+        Defaults::Embedding(_) => {
+            tracing::info!(model = %manifest.name, "embedding models are not served");
+            Ok(None)
+        }
+    }
+}
+
+fn start_text(
+    manifest: &Manifest,
+    defaults: &TextDefaults,
+    devices: &Devices,
+    commons: &LaneCommons,
+) -> io::Result<ServedModel> {
+    let settings = TextLaneSettings {
+        model: manifest.name.clone(),
+        capacity: commons.capacity,
+        memory_bytes: manifest.memory_bytes,
+        batch: defaults.batch_settings(devices.kind() == "cuda"),
+    };
+    let load: LoadText = {
+        let (manifest, devices) = (manifest.clone(), devices.clone());
+        Box::new(move || {
+            load_text_model(&manifest, &devices).map_err(|e| EngineError::Failed(e.to_string()))
+        })
+    };
+    let lane = TextLane::start(settings, load, commons.budget.clone(), commons.metrics.clone())?;
+    let language = {
+        let (manifest, context_tokens) = (manifest.clone(), defaults.context_tokens);
+        LazyLanguage::new(Box::new(move || {
+            let words = load_words(&manifest).map_err(|error| error.to_string())?;
+            Ok(Arc::new(ModelLanguage::new(words, context_tokens)))
+        }))
+    };
+    let text = ServedText {
+        runner: Box::new(lane),
+        defaults: defaults.clone(),
+        context_tokens: defaults.context_tokens,
+        language,
+    };
+    Ok(ServedModel {
+        manifest: manifest.clone(),
+        engine_version: TEXT_ENGINE_VERSION,
+        lane: ServedLane::Text(text),
+    })
 }
 
 fn loader(manifest: Manifest, devices: Devices) -> LoadEngine<ImageEngine> {

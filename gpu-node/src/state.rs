@@ -1,10 +1,13 @@
 //! What the handlers may use, put together once at start and shared by all requests.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use shared::tokens::{bearer, is_allowed};
 
-use crate::{jobs::Jobs, scheduler::Metrics};
+use crate::{jobs::Jobs, scheduler::Metrics, text::OpenAnswers};
 
 /// The node behind the door.
 #[derive(Clone)]
@@ -12,6 +15,22 @@ pub struct AppState {
     pub jobs: Arc<Jobs>,
     pub metrics: Arc<Metrics>,
     pub access: Access,
+    pub open_answers: OpenAnswers,
+    /// When the node began, in Unix seconds.
+    pub started_at: u64,
+}
+
+impl AppState {
+    /// The state of a node that begins now.
+    pub fn new(jobs: Arc<Jobs>, metrics: Arc<Metrics>, access: Access) -> Self {
+        let (open_answers, started_at) = (OpenAnswers::default(), unix_seconds());
+        Self { jobs, metrics, access, open_answers, started_at }
+    }
+}
+
+/// The time now.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Who may call.

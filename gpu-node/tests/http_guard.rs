@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gpu_node::app::PUBLIC_ROUTES;
+use gpu_node::app::{OPENAI_ROUTES, PUBLIC_ROUTES};
 use serde_json::{Value, json};
 use support::{OLD_TOKEN, TestNode, job_id, job_path, order, request};
 
@@ -17,7 +17,11 @@ const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/jobs/{id}"),
     ("GET", "/v1/jobs/{id}/events"),
     ("GET", "/v1/jobs/{id}/artifacts/{index}"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
     ("GET", "/v1/models"),
+    ("GET", "/v1/models/{id}"),
     ("GET", "/metrics"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
@@ -55,7 +59,10 @@ async fn every_route_that_is_not_public_needs_a_token() {
         if PUBLIC_ROUTES.contains(route) {
             assert_eq!(answer.status, StatusCode::OK, "{route}");
         } else {
-            answer.problem(401, "unauthenticated");
+            match OPENAI_ROUTES.contains(route) {
+                true => answer.openai_error(401, "invalid_api_key"),
+                false => answer.problem(401, "unauthenticated"),
+            };
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
     }

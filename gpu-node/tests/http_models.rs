@@ -124,11 +124,14 @@ async fn a_model_larger_than_the_budget_is_refused_with_the_reason() {
 async fn the_list_of_models_says_what_a_bare_order_gets() {
     let node = TestNode::start();
     let models = node.get("/v1/models").await.json();
-    let expected = json!({ "models": [{
-        "name": "tiny", "description": "", "modality": "image", "architecture": "fake",
-        "revision": "r1", "licence": "Apache-2.0", "memory_bytes": 100,
-        "is_loaded": false, "queued": 0,
+    let defaults = json!({
         "width": 128, "height": 128, "steps": 3, "guidance": 3.0, "scheduler": "ddim"
+    });
+    let expected = json!({ "object": "list", "data": [{
+        "id": "tiny", "object": "model", "created": node.state.started_at,
+        "owned_by": "chandelle", "description": "", "modality": "image",
+        "architecture": "fake", "revision": "r1", "licence": "Apache-2.0",
+        "memory_bytes": 100, "is_loaded": false, "queued": 0, "image": defaults
     }]});
     assert_eq!(models, expected);
 }

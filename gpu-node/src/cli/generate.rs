@@ -1,4 +1,4 @@
-//! `gpu-node generate`: a prompt in, a picture in a file, with no server.
+//! `gpu-node generate`: a prompt in, a picture in a file or a text on standard output, with no server.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -7,12 +7,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::node::image::{ImageFormat, ImageInput, SchedulerKind};
 
+use super::write::{TextArgs, write_text};
 use crate::{
     engines::{
         Devices, Engine, Sink, Stopped,
         image::{ImageJob, ImageStep},
     },
-    registry::{Registry, load_image_engine},
+    registry::{Defaults, Manifest, Registry, load_image_engine},
 };
 
 #[derive(Args)]
@@ -45,6 +46,8 @@ pub struct GenerateArgs {
     scheduler: Option<SchedulerKind>,
     #[arg(long, default_value_t = 1)]
     num_images: u32,
+    #[command(flatten)]
+    text: TextArgs,
 }
 
 fn parse_scheduler(text: &str) -> Result<SchedulerKind, String> {
@@ -63,14 +66,23 @@ impl Sink<ImageStep> for Bar {
 
 /// Runs the command.
 pub fn run(args: GenerateArgs) -> Result<()> {
-    let extension = args.out.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    let format: ImageFormat = extension
-        .parse()
-        .map_err(|()| anyhow!("--out must end in .png, .jpg or .webp, not {extension:?}"))?;
     let registry = Registry::open(&args.models_dir)?;
     let manifest = registry
         .find(&args.model)
         .with_context(|| format!("no model {:?} in {}", args.model, args.models_dir.display()))?;
+    match &manifest.defaults {
+        Defaults::Text(defaults) => {
+            write_text(manifest, defaults, args.prompt, args.seed, args.text)
+        }
+        _ => draw(manifest, args),
+    }
+}
+
+fn draw(manifest: &Manifest, args: GenerateArgs) -> Result<()> {
+    let extension = args.out.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    let format: ImageFormat = extension
+        .parse()
+        .map_err(|()| anyhow!("--out must end in .png, .jpg or .webp, not {extension:?}"))?;
     let input = ImageInput {
         negative_prompt: args.negative_prompt,
         width: args.width,

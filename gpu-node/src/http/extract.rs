@@ -26,6 +26,18 @@ where
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let JsonBody(body) = JsonBody::from_request(request, state).await?;
+        parse_body(&body).map(Self).map_err(Error::InvalidFields)
+    }
+}
+
+/// A JSON body, whatever is in it.
+pub struct JsonBody(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         if !is_json(request.headers()) {
             return Err(Error::UnsupportedMediaType);
         }
@@ -38,9 +50,9 @@ where
                     _ => Error::BodyCutShort,
                 }
             })?;
-        let body: Value =
-            serde_json::from_slice(&bytes).map_err(|e| Error::MalformedJson(e.to_string()))?;
-        parse_body(&body).map(Self).map_err(Error::InvalidFields)
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| Error::MalformedJson(error.to_string()))
     }
 }
 

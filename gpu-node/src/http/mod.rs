@@ -2,5 +2,6 @@
 
 pub mod extract;
 pub mod middleware;
+pub mod openai;
 pub mod respond;
 pub mod routes;

@@ -11,7 +11,8 @@ use crate::error::Error;
 /// An answer's error, carried in its extensions: the middleware logs the situation and writes the body.
 #[derive(Clone)]
 pub struct Problem {
-    pub body: ErrorBody,
+    /// `None` once the answer has a body of another protocol.
+    pub body: Option<ErrorBody>,
     pub error: Error,
 }
 
@@ -21,7 +22,9 @@ impl IntoResponse for Error {
             Self::MalformedJson(_) | Self::BodyCutShort => {
                 (StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest)
             }
-            Self::InvalidFields(_) => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest),
+            Self::InvalidFields(_) | Self::ContextTooLong { .. } | Self::RefusedByModel(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest)
+            }
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedMediaType)
             }
@@ -29,7 +32,9 @@ impl IntoResponse for Error {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge)
             }
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
+            Self::NotFound(_) | Self::UnknownModel(_) => {
+                (StatusCode::NOT_FOUND, ErrorCode::NotFound)
+            }
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
             Self::Conflict(_) => (StatusCode::CONFLICT, ErrorCode::Conflict),
             Self::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Overloaded),
@@ -44,7 +49,7 @@ impl IntoResponse for Error {
         if let Some((name, value)) = extra_header(&self) {
             response.headers_mut().insert(name, value);
         }
-        response.extensions_mut().insert(Problem { body, error: self });
+        response.extensions_mut().insert(Problem { body: Some(body), error: self });
         response
     }
 }

@@ -4,12 +4,10 @@
 //! drain stop one. What ended is kept for a while and within bounds, so that a caller who comes back finds it.
 
 mod book;
-mod catalog;
 mod observer;
 mod run;
 mod service;
 
 pub use book::{Clock, JobBook, Retention, SystemClock};
-pub use catalog::{Catalog, LaneCommons, ServedModel};
 pub use run::{NumberedEvent, Run, StoredArtifact};
 pub use service::{Jobs, Load, Opened};

@@ -14,14 +14,14 @@ use shared::{
 
 use super::{
     book::JobBook,
-    catalog::{Catalog, ServedModel},
     observer::ImageObserver,
     run::{NumberedEvent, Run, StoredArtifact},
 };
 use crate::{
-    engines::image::ImageJob,
+    catalog::{Catalog, ServedModel},
+    engines::image::{ImageEngine, ImageJob},
     error::{Error, Result},
-    scheduler::{LaneJob, Refused},
+    scheduler::{Lane, LaneJob, Refused},
 };
 
 /// How long somebody who is refused because of a drain should wait: for a restart, or to find another node.
@@ -56,14 +56,15 @@ impl Jobs {
 
     /// Queues the job; the same order sent again attaches to its run.
     pub fn create_job(&self, order: CreateNodeJob) -> Result<Opened> {
-        let model = self.catalog.find(&order.model).ok_or_else(|| unknown_model(&order.model))?;
+        let (model, lane) =
+            self.catalog.find_image(&order.model).ok_or_else(|| unknown_model(&order.model))?;
         // 53 bits: all that a JavaScript client keeps of a number.
         let seed = rand::random::<u64>() >> 11;
         let defaults =
             model.manifest.defaults.image().ok_or_else(|| unknown_model(&order.model))?;
         let input = ImageJob::resolve(&order.image, defaults, seed)
             .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
-        let (run, is_new) = self.book.open(order, |run| self.submit(run, model, input))?;
+        let (run, is_new) = self.book.open(order, |run| self.submit(run, (model, lane), input))?;
         Ok(Opened { job: self.describe(&run), is_new })
     }
 
@@ -92,9 +93,9 @@ impl Jobs {
     pub fn delete_job(&self, id: JobId) -> Result<()> {
         let run = self.find_run(id)?;
         if !self.book.forget_ended(id)
-            && let Some(model) = self.catalog.find(&run.order.model)
+            && let Some((_, lane)) = self.catalog.find_image(&run.order.model)
         {
-            model.lane.cancel(id);
+            lane.cancel(id);
         }
         Ok(())
     }
@@ -103,14 +104,14 @@ impl Jobs {
     pub fn close(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         for model in self.catalog.models() {
-            model.lane.close();
+            model.control().close();
         }
     }
 
     /// Stops what still runs: the drain has lasted long enough.
     pub fn stop_running(&self) {
         for model in self.catalog.models() {
-            model.lane.stop_running();
+            model.control().stop_running();
         }
     }
 
@@ -122,9 +123,9 @@ impl Jobs {
     /// How busy the lanes are.
     pub fn load(&self) -> Load {
         let mut load = Load { running: 0, queued: 0 };
-        for status in self.catalog.models().iter().map(|model| model.lane.status()) {
-            load.running += u32::from(status.is_running);
-            load.queued += status.waiting as u32;
+        for lane in self.catalog.models().iter().map(ServedModel::control) {
+            load.running += lane.running() as u32;
+            load.queued += lane.status().waiting as u32;
         }
         load
     }
@@ -140,7 +141,12 @@ impl Jobs {
         }
     }
 
-    fn submit(&self, run: &Arc<Run>, model: &ServedModel, input: ImageJob) -> Result<()> {
+    fn submit(
+        &self,
+        run: &Arc<Run>,
+        (model, lane): (&ServedModel, &Lane<ImageEngine>),
+        input: ImageJob,
+    ) -> Result<()> {
         let pixels = f64::from(input.width) * f64::from(input.height);
         let observer = ImageObserver::new(
             run.clone(),
@@ -154,7 +160,7 @@ impl Jobs {
             input,
             observer: Arc::new(observer),
         };
-        model.lane.submit(job).map_err(|refused| match refused {
+        lane.submit(job).map_err(|refused| match refused {
             Refused::Full { retry_after_ms } => Error::QueueFull { retry_after_ms },
             Refused::Draining => draining(),
         })
@@ -166,7 +172,7 @@ impl Jobs {
 
     fn describe(&self, run: &Run) -> NodeJob {
         let id = run.order.id;
-        let place = self.catalog.find(&run.order.model).and_then(|model| model.lane.place(id));
+        let place = self.catalog.find_image(&run.order.model).and_then(|(_, lane)| lane.place(id));
         NodeJob {
             id,
             status: run.status(),

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::manifest::Modality;
-use crate::engines::{image::ModelDefaults, text::request::Sampling};
+use crate::engines::{
+    image::ModelDefaults,
+    text::{batching::BatchSettings, request::Sampling},
+};
 
 /// The `[defaults]` of one kind of model.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +81,16 @@ impl TextDefaults {
             frequency_penalty: self.frequency_penalty,
             repetition_penalty: self.repetition_penalty,
             ..Sampling::default()
+        }
+    }
+
+    /// How many answers run together, and in how much memory.
+    pub fn batch_settings(&self, is_card: bool) -> BatchSettings {
+        let settings = BatchSettings::new(self.cache_bytes, is_card);
+        BatchSettings {
+            context_tokens: self.context_tokens,
+            max_sequences: self.max_sequences.unwrap_or(settings.max_sequences),
+            ..settings
         }
     }
 

@@ -4,11 +4,13 @@ mod defaults;
 mod load;
 mod manifest;
 mod weights;
+mod words;
 
 pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
 pub use load::{LoadError, has_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
 pub use weights::{WeightsError, is_here, verify_files};
+pub use words::{Words, load_words};
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 //! Knows engines, but neither HTTP nor what a job's events look like on the wire.
 
 mod budget;
+mod control;
 mod history;
 mod job;
 mod lane;
@@ -15,6 +16,7 @@ mod worker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use budget::MemoryBudget;
+pub use control::LaneControl;
 pub use job::{Failure, LaneJob, Observer, Outcome, Place, Refused};
 pub use lane::{Lane, LaneSettings, LaneStatus, LoadEngine, LoadState};
 pub use metrics::Metrics;

@@ -9,6 +9,7 @@
 
 pub mod fake_edge;
 pub mod fake_engine;
+pub mod fake_text;
 pub mod sse;
 
 use std::{
@@ -23,7 +24,8 @@ use axum::{
 };
 use gpu_node::{
     app,
-    jobs::{Catalog, Clock, JobBook, Jobs, LaneCommons, Retention, ServedModel},
+    catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
+    jobs::{Clock, JobBook, Jobs, Retention},
     registry::Manifest,
     scheduler::{MemoryBudget, Metrics},
     state::{Access, AppState},
@@ -33,6 +35,10 @@ use tower::ServiceExt;
 
 use self::{
     fake_engine::{Script, load_fake},
+    fake_text::{
+        CONTEXT_TOKENS, FakeEmbeddingRunner, FakeTextRunner, TextScript, fake_language,
+        lost_language,
+    },
     sse::Events,
 };
 
@@ -62,6 +68,8 @@ pub struct Settings {
     pub memory_bytes: Option<u64>,
     pub retention: Retention,
     pub preload: bool,
+    /// Adds the text models `talker` and `mute` (its vocabulary is gone) and the embedding model `vectors`.
+    pub with_texts: bool,
 }
 
 impl Default for Settings {
@@ -76,6 +84,7 @@ impl Default for Settings {
                 max_bytes: 1 << 20,
             },
             preload: false,
+            with_texts: false,
         }
     }
 }
@@ -83,6 +92,7 @@ impl Default for Settings {
 pub struct TestNode {
     pub state: AppState,
     pub script: Arc<Script>,
+    pub texts: Arc<TextScript>,
     pub clock: Arc<FakeClock>,
     router: Router,
 }
@@ -112,19 +122,45 @@ impl TestNode {
         let start = |name: &&str| {
             ServedModel::start(manifest(name), load_fake(name, &script), &commons).unwrap()
         };
-        let models: Vec<ServedModel> = settings.models.iter().map(start).collect();
+        let mut models: Vec<ServedModel> = settings.models.iter().map(start).collect();
+        let texts = Arc::new(TextScript::default());
+        if settings.with_texts {
+            models.extend(text_models(&texts));
+        }
         if settings.preload {
-            models.iter().for_each(|model| model.lane.preload());
+            models.iter().for_each(|model| model.control().preload());
         }
         let clock = Arc::new(FakeClock(Mutex::new(Instant::now())));
         let book = JobBook::new(settings.retention, clock.clone(), metrics.clone());
         let catalog = Catalog::new(models, "tiny".to_owned(), "cpu");
-        let state = AppState {
-            jobs: Arc::new(Jobs::new(catalog, Arc::new(book))),
-            metrics,
-            access: Access::Tokens([TOKEN, OLD_TOKEN].map(str::to_owned).into()),
-        };
-        Self { router: app::router(state.clone()), state, script, clock }
+        let jobs = Arc::new(Jobs::new(catalog, Arc::new(book)));
+        let access = Access::Tokens([TOKEN, OLD_TOKEN].map(str::to_owned).into());
+        let state = AppState::new(jobs, metrics, access);
+        Self { router: app::router(state.clone()), state, script, texts, clock }
+    }
+
+    /// A node that serves text and embedding models too.
+    pub fn with_texts() -> Self {
+        Self::with(Settings { with_texts: true, ..Settings::default() })
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(request("POST", path, Some(body))).await
+    }
+
+    /// The data of each event of a stream, up to its end.
+    pub async fn stream(&self, path: &str, body: &Value) -> Vec<String> {
+        let answer = self.post(path, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(answer.header("content-type"), "text/event-stream");
+        let events = answer.text().split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+        events.map(str::to_owned).collect()
+    }
+
+    /// The answer as it begins, for whoever hangs up before its end.
+    pub async fn open(&self, path: &str, body: &Value) -> Body {
+        let response = self.router.clone().oneshot(request("POST", path, Some(body))).await;
+        response.unwrap().into_body()
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -182,11 +218,40 @@ impl TestNode {
     }
 }
 
+fn text_models(script: &Arc<TextScript>) -> Vec<ServedModel> {
+    let text = |name, language| {
+        let manifest = manifest_of(name, "text", "");
+        let lane = ServedLane::Text(ServedText {
+            runner: Box::new(FakeTextRunner(script.clone())),
+            defaults: manifest.defaults.text().unwrap().clone(),
+            context_tokens: Some(CONTEXT_TOKENS),
+            language,
+        });
+        ServedModel { manifest, engine_version: "e1", lane }
+    };
+    let vectors = ServedModel {
+        manifest: manifest_of("vectors", "embedding", ""),
+        engine_version: "e1",
+        lane: ServedLane::Embeddings(ServedEmbeddings {
+            runner: Box::new(FakeEmbeddingRunner(script.clone())),
+            context_tokens: Some(CONTEXT_TOKENS),
+            dimensions: Some(4),
+            language: fake_language(),
+        }),
+    };
+    vec![text("talker", fake_language()), text("mute", lost_language()), vectors]
+}
+
 fn manifest(name: &str) -> Manifest {
+    let defaults = "width = 128\nheight = 128\nsteps = 3\nguidance = 3.0\nscheduler = \"ddim\"";
+    manifest_of(name, "image", defaults)
+}
+
+fn manifest_of(name: &str, modality: &str, defaults: &str) -> Manifest {
     toml::from_str(&format!(
         r#"
         name = "{name}"
-        modality = "image"
+        modality = "{modality}"
         architecture = "fake"
         revision = "r1"
         licence = "Apache-2.0"
@@ -194,11 +259,7 @@ fn manifest(name: &str) -> Manifest {
         source = {{ kind = "folder" }}
         files = []
         [defaults]
-        width = 128
-        height = 128
-        steps = 3
-        guidance = 3.0
-        scheduler = "ddim"
+        {defaults}
         "#
     ))
     .unwrap()
@@ -259,6 +320,19 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that it is the error it should be in OpenAI's shape, and gives it.
+    pub fn openai_error(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/json");
+        assert_ne!(self.header("openai-processing-ms"), "");
+        assert_ne!(self.header("x-request-id"), "");
+        let error = self.json()["error"].clone();
+        let names: Vec<&String> = error.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["message", "type", "param", "code"]);
+        assert_eq!(error["code"], code, "{}", self.text());
+        error
     }
 
     /// Checks that it is the problem it should be, and gives its body.

@@ -15,3 +15,6 @@ pub mod speculation;
 pub mod tool_calls;
 pub mod vocabulary;
 pub mod weights;
+
+/// Changes whenever the same request and seed may give another answer.
+pub const TEXT_ENGINE_VERSION: &str = "text-1";

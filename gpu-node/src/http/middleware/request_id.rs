@@ -31,8 +31,8 @@ pub async fn add_request_id(mut request: Request, next: Next) -> Response {
 
     let mut response = next.run(request).await;
 
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let mut body = problem.body;
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(mut body) = problem.and_then(|problem| problem.body) {
         body.instance = path;
         body.request_id.clone_from(&id);
         if let Ok(bytes) = serde_json::to_vec(&body) {

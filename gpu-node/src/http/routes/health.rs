@@ -25,7 +25,7 @@ pub async fn is_ready(State(state): State<AppState>) -> Result<Json<Ready>> {
     let models_loaded = catalog
         .models()
         .iter()
-        .filter(|model| model.lane.status().load == LoadState::Loaded)
+        .filter(|model| model.status().load == LoadState::Loaded)
         .map(|model| model.manifest.name.clone())
         .collect();
     Ok(Json(Ready { status: "ready", device: catalog.device, models_loaded }))

@@ -3,4 +3,3 @@
 pub mod health;
 pub mod jobs;
 pub mod metrics;
-pub mod models;
