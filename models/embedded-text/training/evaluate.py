@@ -107,10 +107,12 @@ def main():
             tallies[key][0] += good
             tallies[key][1] += 1
 
+    chosen = [[line for lang in source.LANGUAGES for line in groups[task, lang][: a.each]] for task in source.TASKS]
+    made = {line["id"]: text for lines in chosen for line, text in zip(lines, writer.write(lines, schemas, a.temperature))}
     for (task, lang), lines in groups.items():
         lines = lines[: a.each]
-        made = writer.write(lines, schemas, a.temperature)
-        for index, (line, text) in enumerate(zip(lines, made)):
+        for index, line in enumerate(lines):
+            text = made[line["id"]]
             tokens += len(writer.tokenizer.encode(text))
             reason = measure.judge(line, text, function_words)
             other = lines[(index + rng.randrange(1, len(lines))) % len(lines)] if len(lines) > 1 else line

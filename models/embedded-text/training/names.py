@@ -1,6 +1,9 @@
 """Names of people and places, real and made up. A made-up word belongs to training or to the check by its checksum."""
 
 import zlib
+from functools import cache
+
+import source
 
 FIRST = (
     "Anna Paul Marie Luca Sofia Jonas Emma Hugo Clara Marco Lucía Pedro Hannah Felix Chiara Diego Julie Thomas Laura Simon Giulia "
@@ -26,13 +29,25 @@ def held(word):
     return zlib.crc32(word.lower().encode()) % 8 == 0
 
 
+@cache
+def real_words():
+    """Words of five languages, to be cut up."""
+    found = {word for lang in source.LANGUAGES for text in (*source.nouns(lang), *source.listed(lang, "niche.real")) for word in text.split()}
+    return sorted(word.lower() for word in (*found, *FIRST, *LAST, *CITIES) if len(word) > 3 and word.isalpha())
+
+
 def made_up(rng, check=False, capital=True):
-    """A word that no dictionary has."""
+    """A word that no dictionary has: syllables, or the start of one word and the end of another. The second kind teaches to
+    copy words that look like real ones, letter by letter, instead of finishing them in the usual way."""
     while True:
-        word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 2, 3))))
-        if rng.random() < 0.2:
-            word = rng.choice("aeiou") + word
-        if 4 <= len(word) <= 12 and held(word) == check:
+        if rng.random() < 0.6:
+            start, end = rng.choice(real_words()), rng.choice(real_words())
+            word = start[: rng.randint(2, max(2, len(start) - 1))] + end[-rng.randint(2, max(2, len(end) - 1)) :]
+        else:
+            word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 2, 3))))
+            if rng.random() < 0.2:
+                word = rng.choice("aeiou") + word
+        if 4 <= len(word) <= 13 and held(word) == check:
             return word.capitalize() if capital else word
 
 

@@ -43,14 +43,14 @@ def niche(rng, lang, check=False):
     if check:
         base = rng.choice(listed(lang, "niche.held")) if draw < 0.75 else names.made_up(rng, True, capital=lang == "de")
         return base if rng.random() < 0.6 else f"{base} {rng.choice(listed(lang, 'niche.modifier'))}"
-    if draw < 0.35:
+    if draw < 0.2:
         base = rng.choice(listed(lang, "niche.real"))
-    elif draw < 0.6:
+    elif draw < 0.4:
         base = rng.choice(source.nouns(lang))
     else:
         base = names.made_up(rng, capital=lang == "de" or rng.random() < 0.2)
         if rng.random() < 0.4:
-            other = names.made_up(rng, capital=False) if rng.random() < 0.5 else rng.choice(source.nouns(lang))
+            other = names.made_up(rng, capital=False) if rng.random() < 0.6 else rng.choice(source.nouns(lang))
             base = f"{base} {other}" if rng.random() < 0.5 else f"{other} {base}"
     return f"{base} {rng.choice(listed(lang, 'niche.modifier'))}" if rng.random() < 0.25 else base
 
@@ -80,7 +80,7 @@ def content_ideas(rng, lang, check=False):
     captions, hashtags = rng.random() < 0.4, rng.random() < 0.4
     values = {
         "count": count, "niches": ", ".join(niches), "content_types": ", ".join(formats),
-        "history": ", ".join(fill(rng, lang, title, n=niches[0], N=upper(niches[0])) for title in history),
+        "history": ", ".join(fill(rng, lang, title, n=niches[0]) for title in history),
         "with_captions": source.extras(lang)["with_captions"] if captions else "",
         "with_hashtags": source.extras(lang)["with_hashtags"] if hashtags else "",
         **{name: ", ".join(found) for name, found in given.items()},
@@ -94,7 +94,7 @@ def content_ideas(rng, lang, check=False):
     for index in range(count):
         about = niches[index % len(niches)]
         slots = {s: rng.choice(given[name] or [""]) for s, name in usable.items()}
-        slots |= {"n": about, "N": upper(about), "a": rng.choice(given["audience"] or [""])}
+        slots |= {"n": about, "a": rng.choice(given["audience"] or [""])}
         chosen = rng.sample(tips, rng.choice((1, 1, 2)))
         if told and not any("{" in tip for tip in chosen):
             chosen[0] = rng.choice(told)
@@ -205,7 +205,7 @@ def wrong(rng, lang, kind, right):
 
 
 def quiz(rng, lang, check=False):
-    """Questions on a paragraph."""
+    """Questions on a paragraph. The right choice comes first: where it stands is for the edge to decide."""
     keys = sorted(key for key in texts(lang) if key.startswith("quiz."))
     kind = rng.choice(sorted({key.split(".")[1] for key in keys}))
     templates = [texts(lang)[key][0].split(" | ") for key in keys if key.split(".")[1] == kind]
@@ -226,8 +226,7 @@ def quiz(rng, lang, check=False):
         facts.append({"keys": [word for word in re.findall(r"[^\W\d_]+", question.lower()) if word != "x"], "value": right})
         if index in asked:
             choices = [right, *wrong(rng, lang, slot, right)]
-            rng.shuffle(choices)
-            questions.append({"question": fill(rng, lang, question, x=subject), "choices": choices, "answer": choices.index(right)})
+            questions.append({"question": fill(rng, lang, question, x=subject), "choices": choices, "answer": 0})
     return {"count": count, "paragraph": " ".join(sentences)}, {"questions": questions}, {"subject": subject, "facts": facts, "count": count}
 
 

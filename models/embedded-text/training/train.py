@@ -187,7 +187,7 @@ def main():
 
     while spent < a.seconds:
         done = spent / a.seconds
-        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / 0.45))
+        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / 0.6))
         batch = [feed.next() for _ in range(a.groups)]
         with torch.autocast("cpu", torch.bfloat16):
             loss = losses(model, batch)
