@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use gpu_node::{
     engines::{
         Devices, Engine, Sink, Stopped,
-        image::{ImageEngine, ImageJob, ImageStep},
+        image::{ImageEngine, ImageJob, ImageStep, ModelDefaults},
     },
-    registry::{Manifest, Registry, load_image_engine},
+    registry::{Defaults, Registry, load_image_engine},
 };
 use measure::{Measure, Shown};
 use serde::Deserialize;
@@ -71,19 +71,21 @@ fn captions() -> Vec<Caption> {
 }
 
 /// The model without its upscale: the measure is made for its own pixels.
-fn embedded() -> (Manifest, ImageEngine) {
+fn embedded() -> (ModelDefaults, ImageEngine) {
     let mut manifest =
         Registry::open(models_dir()).unwrap().find("embedded-scene").unwrap().clone();
-    let upscale = std::mem::replace(&mut manifest.defaults.upscale, 1);
-    manifest.defaults.width /= upscale;
-    manifest.defaults.height /= upscale;
+    let mut defaults = manifest.defaults.image().unwrap().clone();
+    let upscale = std::mem::replace(&mut defaults.upscale, 1);
+    defaults.width /= upscale;
+    defaults.height /= upscale;
+    manifest.defaults = Defaults::Image(defaults.clone());
     let engine = load_image_engine(&manifest, &Devices::cpu()).unwrap();
-    (manifest, engine)
+    (defaults, engine)
 }
 
-fn picture(engine: &mut ImageEngine, manifest: &Manifest, caption: &Caption) -> Vec<u8> {
+fn picture(engine: &mut ImageEngine, defaults: &ModelDefaults, caption: &Caption) -> Vec<u8> {
     let input = ImageInput::from_prompt(caption.prompt.clone());
-    let job = ImageJob::resolve(&input, &manifest.defaults, caption.seed).unwrap();
+    let job = ImageJob::resolve(&input, defaults, caption.seed).unwrap();
     assert_eq!(job.steps, 12);
     let pictures = engine.run(job, &mut Quiet).unwrap();
     image::load_from_memory(&pictures[0].bytes).unwrap().into_rgb8().into_raw()
@@ -105,13 +107,13 @@ fn rates(shown: &[Shown], captions: &[&Caption]) -> Rates {
 fn shows_the_asked_colour_and_object() {
     let text = std::fs::read_to_string(check().join("figures.json")).unwrap();
     let Figures { model: reported } = serde_json::from_str(&text).unwrap();
-    let (manifest, mut engine) = embedded();
+    let (defaults, mut engine) = embedded();
     let measure = Measure::load(&check());
     let captions = captions();
-    let side = manifest.defaults.width as usize;
+    let side = defaults.width as usize;
     let shown: Vec<Shown> = captions
         .iter()
-        .map(|caption| measure.look(&picture(&mut engine, &manifest, caption), side))
+        .map(|caption| measure.look(&picture(&mut engine, &defaults, caption), side))
         .collect();
 
     let asked: Vec<&Caption> = captions.iter().collect();

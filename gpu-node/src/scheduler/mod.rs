@@ -2,6 +2,7 @@
 //!
 //! Knows engines, but neither HTTP nor what a job's events look like on the wire.
 
+mod batched;
 mod budget;
 mod control;
 mod history;
@@ -10,17 +11,16 @@ mod lane;
 pub mod metrics;
 mod queue;
 mod stop;
-mod text;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use batched::{LoadText, TextLane, TextLaneSettings, TextObserver, Ticket};
 pub use budget::MemoryBudget;
 pub use control::LaneControl;
 pub use job::{Failure, LaneJob, Observer, Outcome, Place, Refused};
 pub use lane::{Lane, LaneSettings, LaneStatus, LoadEngine, LoadState};
 pub use metrics::Metrics;
-pub use text::{LoadText, TextLane, TextLaneSettings, TextObserver, TextTicket};
 
 /// A panic of another thread leaves our plain values whole, so poisoning is no reason to stop.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

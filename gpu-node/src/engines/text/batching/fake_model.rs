@@ -3,7 +3,7 @@
 //! A block that is missing, stale, shared too far or written by somebody else changes the answer or is an error.
 
 use std::sync::{
-    Arc,
+    Arc, RwLock,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Mood {
     pub(crate) passes: AtomicUsize,
     /// Most tokens of one pass.
     pub(crate) largest_pass: AtomicUsize,
+    /// Each pass waits while the test holds it for writing.
+    pub(crate) gate: RwLock<()>,
 }
 
 /// What the model likes to say.
@@ -87,6 +89,7 @@ impl TextModel for FakeModel {
     }
 
     fn forward(&mut self, sequences: &[SequenceRows<'_>]) -> Result<Logits, EngineError> {
+        drop(self.mood.gate.read());
         let tokens = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
         self.mood.passes.fetch_add(1, Ordering::Relaxed);
         self.mood.largest_pass.fetch_max(tokens, Ordering::Relaxed);

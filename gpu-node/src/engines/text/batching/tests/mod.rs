@@ -34,7 +34,6 @@ struct Answer {
 /// A batch under test, and what it told so far.
 struct Bench {
     batch: Batch,
-    taste: Taste,
     mood: Arc<Mood>,
     answers: HashMap<u64, Answer>,
     figures: StepFigures,
@@ -47,7 +46,6 @@ impl Bench {
         let mood = Arc::default();
         Self {
             batch: Batch::new(loaded(taste, &mood), settings).unwrap(),
-            taste,
             mood,
             answers: HashMap::new(),
             figures: StepFigures::default(),
