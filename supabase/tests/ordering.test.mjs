@@ -91,16 +91,16 @@ describe('credits', () => {
   test('the welcome grant is given on first sight, once', async () => {
     const person = await signUp();
     const answers = await Promise.all([credits(person), credits(person), credits(person)]);
-    for (const answer of answers) assert.deepEqual(answer, { balance: 100, reserved: 0, open_jobs: [] });
+    for (const answer of answers) assert.deepEqual(answer, { balance: 100, reserved: 0, open_jobs: [], open_texts: [] });
     assert.equal((await ok(person.client.from('credit_ledger').select())).length, 1);
   });
 
   test('an open job reserves, a completed one is charged', async () => {
     const person = await signUp();
     const job = await createJob(person);
-    assert.deepEqual(await credits(person), { balance: 100, reserved: 1, open_jobs: [{ id: job.id, credits: 1 }] });
+    assert.deepEqual(await credits(person), { balance: 100, reserved: 1, open_jobs: [{ id: job.id, credits: 1 }], open_texts: [] });
     await ok(finish(job, await uploadImage(job)));
-    assert.deepEqual(await credits(person), { balance: 99, reserved: 0, open_jobs: [] });
+    assert.deepEqual(await credits(person), { balance: 99, reserved: 0, open_jobs: [], open_texts: [] });
   });
 
   test('without credits an order is refused and nothing is stored', async () => {
