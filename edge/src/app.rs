@@ -14,7 +14,10 @@ use axum::{
 use tower_service::Service;
 
 use crate::{
-    domains::{admin, credits, docs, fleet, health, jobs, metrics, outbox, pages, scenes},
+    domains::{
+        admin, ai_assistant, content_ideas, credits, docs, fleet, health, jobs, metrics, outbox,
+        pages, scenes,
+    },
     error::Error,
     http::{
         context::RequestContext,
@@ -33,6 +36,8 @@ pub fn routes() -> Routes {
         .merge(metrics::routes())
         .merge(scenes::routes())
         .merge(jobs::routes())
+        .merge(content_ideas::routes())
+        .merge(ai_assistant::routes())
         .merge(credits::routes())
         .merge(outbox::routes())
         .merge(fleet::routes())

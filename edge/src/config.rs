@@ -25,6 +25,8 @@ pub struct Config {
     pub discord_webhook_url: Option<Secret>,
     /// The image model that draws scenes.
     pub scene_model: String,
+    /// The text model that answers for creators.
+    pub text_model: String,
     /// How long a run counts as alive after it was last heard of.
     pub lease_s: u32,
     /// How long a job may wait before the reaper queues it again.
@@ -143,6 +145,7 @@ impl Config {
             scene_model: read
                 .optional("SCENE_MODEL")
                 .unwrap_or_else(|| "embedded-scene".to_owned()),
+            text_model: read.optional("TEXT_MODEL").unwrap_or_else(|| "embedded-text".to_owned()),
             lease_s: read.seconds("LEASE_SECONDS", 30),
             queued_grace_s: read.seconds("QUEUED_GRACE_SECONDS", 60),
         };

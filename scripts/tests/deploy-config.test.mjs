@@ -14,7 +14,7 @@ test('an environment has every binding of the top level', () => {
   assert.equal(config.name, 'chandelle-edge-production');
   assert.equal(config.vars.ENVIRONMENT, 'production');
   assert.equal(config.vars.LEASE_SECONDS, '30');
-  assert.deepEqual(config.durable_objects.bindings.map(({ name }) => name), ['ACCOUNT', 'JOB_ROOM', 'FLEET']);
+  assert.deepEqual(config.durable_objects.bindings.map(({ name }) => name), ['ACCOUNT', 'JOB_ROOM', 'FLEET', 'TEXT_ROOM']);
   assert.equal(config.ratelimits.length, 3);
   assert.equal(config.build, undefined);
 });

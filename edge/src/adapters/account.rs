@@ -40,6 +40,16 @@ impl Account for DurableAccount {
         self.call(user, AccountCall::Reserve { job, credits, ledger }).await
     }
 
+    async fn reserve_text(
+        &self,
+        user: UserId,
+        run: JobId,
+        credits: i64,
+        ledger: Option<LedgerState>,
+    ) -> Result<Reservation> {
+        self.call(user, AccountCall::ReserveText { run, credits, ledger }).await
+    }
+
     async fn settle(&self, user: UserId, job: JobId, charged: i64) -> Result<()> {
         self.call(user, AccountCall::Settle { job, charged }).await
     }

@@ -45,6 +45,15 @@ impl Fleet for DurableFleet {
         self.call(call).await
     }
 
+    async fn pick_text(&self, model: &str, not_these: &[String]) -> Result<Option<NodeRef>> {
+        let call = FleetCall::PickText { model: model.to_owned(), not_these: not_these.to_vec() };
+        self.call(call).await
+    }
+
+    async fn end_text(&self, node_id: &str, is_ok: Option<bool>) -> Result<()> {
+        self.call(FleetCall::EndText { node_id: node_id.to_owned(), is_ok }).await
+    }
+
     async fn has_model(&self, model: &str) -> Result<bool> {
         self.call(FleetCall::HasModel { model: model.to_owned() }).await
     }

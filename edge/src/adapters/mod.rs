@@ -5,6 +5,7 @@
 pub mod account;
 pub mod background;
 pub mod bridge;
+pub mod byte_stream;
 pub mod clock;
 pub mod console;
 pub mod discord;
@@ -23,5 +24,7 @@ pub mod runtime;
 pub mod sse;
 pub mod stub;
 pub mod supabase;
+pub mod text_node;
+pub mod text_rooms;
 pub mod transfer;
 pub mod web_crypto;

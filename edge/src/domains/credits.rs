@@ -4,7 +4,7 @@ use axum::Json;
 use shared::{
     api::{credits::Credits, jobs::JobKind},
     errors::ErrorBody,
-    limits::SCENE_CREDITS,
+    limits::{SCENE_CREDITS, TEXT_CREDITS_PER_1000_TOKENS},
 };
 
 use crate::{
@@ -37,9 +37,17 @@ pub fn price_of(kind: JobKind) -> i64 {
     }
 }
 
+/// What so many tokens cost, begun thousands counting as whole ones; as with jobs, the database's own price is charged.
+pub fn price_of_text(tokens: u64) -> i64 {
+    let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+    let price = tokens.saturating_mul(TEXT_CREDITS_PER_1000_TOKENS);
+    price / 1000 + i64::from(price % 1000 > 0)
+}
+
 /// The caller's credits, as the ledger has them.
 pub async fn find_credits(jobs: &dyn JobStore, caller: &Caller) -> Result<Credits> {
     let ledger = jobs.ledger(&caller.token).await?;
-    let reserved = ledger.open_jobs.iter().map(|job| job.credits).sum();
+    let open = ledger.open_jobs.iter().chain(&ledger.open_texts);
+    let reserved = open.map(|reservation| reservation.credits).sum();
     Ok(Credits { balance: ledger.balance, reserved })
 }

@@ -18,4 +18,9 @@ pub async fn run_minute(state: &AppState) {
     {
         tracing::error!(%error, "retention failed");
     }
+    if retention_cron::is_due(state.clock.now_ms())
+        && let Err(error) = state.texts.delete_old().await
+    {
+        tracing::error!(%error, "retention of texts failed");
+    }
 }

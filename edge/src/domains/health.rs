@@ -1,7 +1,7 @@
 //! `GET /api/health`: whether the edge, the database and the fleet work.
 
 use axum::{Json, http::StatusCode};
-use shared::api::health::{DatabaseCheck, Health, HealthChecks, HealthStatus, NodesCheck};
+use shared::api::health::{AiCheck, DatabaseCheck, Health, HealthChecks, HealthStatus, NodesCheck};
 
 use crate::{
     http::{extract::State, routes::Routes},
@@ -41,6 +41,11 @@ async fn check(state: &AppState) -> Health {
         Vec::new()
     });
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let model = state.config.text_model.clone();
+    // A node that was configured without its models is asked for any.
+    let has_model = |models: &[String]| models.is_empty() || models.contains(&model);
+    let writers = nodes.iter().filter(|node| node.is_healthy && has_model(&node.models)).count();
+    let ai = AiCheck { is_available: writers > 0, nodes: count(writers), model };
     let nodes = NodesCheck {
         healthy: count(nodes.iter().filter(|node| node.is_healthy).count()),
         total: count(nodes.len()),
@@ -54,6 +59,6 @@ async fn check(state: &AppState) -> Health {
         status,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         environment: state.config.environment.as_str().to_owned(),
-        checks: HealthChecks { database, nodes },
+        checks: HealthChecks { database, nodes, ai },
     }
 }

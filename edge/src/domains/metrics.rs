@@ -10,7 +10,7 @@ use crate::{
         extract::{MetricsReader, State},
         routes::Routes,
     },
-    ports::fleet::NodeState,
+    ports::{fleet::NodeState, text::TextTotals},
     routes,
 };
 
@@ -23,7 +23,7 @@ pub fn routes() -> Routes {
     routes![read_metrics]
 }
 
-/// Read the numbers of jobs, outbox messages and nodes, in Prometheus' text format.
+/// Read the numbers of jobs, texts, outbox messages and nodes, in Prometheus' text format.
 #[utoipa::path(get, path = "/api/metrics", tag = "operations", responses(
     (status = 200, body = String, content_type = "text/plain"),
     (status = "4XX", body = shared::errors::ErrorBody, content_type = "application/problem+json"),
@@ -34,7 +34,47 @@ pub async fn read_metrics(
 ) -> Result<([(HeaderName, &'static str); 1], String)> {
     let counts = state.jobs.counts().await?;
     let nodes = state.fleet.list().await?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&counts, &nodes)))
+    let totals = state.texts.totals().await?;
+    let text = metrics_text(&counts, &nodes) + &texts_text(&totals);
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
+}
+
+/// The AI service: what it wrote, from where, and how long that took.
+fn texts_text(totals: &[TextTotals]) -> String {
+    let mut text = String::new();
+    counter(&mut text, "chandelle_texts_total", "Texts by kind, end and state of the cache.");
+    for total in totals {
+        let TextTotals { kind, status, cached, .. } = total;
+        let labels = [("kind", kind), ("status", status), ("cache", cached)];
+        let labels = labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+        let name = format!("chandelle_texts_total{{{}}}", labels.join(","));
+        sample(&mut text, &name, total.runs);
+    }
+    let sum = |of: fn(&TextTotals) -> u64| totals.iter().map(of).sum::<u64>();
+    let written = |of: fn(&TextTotals) -> u64| {
+        totals.iter().filter(|total| total.cached == "miss").map(of).sum::<u64>()
+    };
+    let counters = [
+        ("chandelle_text_prompt_tokens_total", "Tokens read.", sum(|t| t.prompt_tokens)),
+        ("chandelle_text_completion_tokens_total", "Tokens written.", sum(|t| t.completion_tokens)),
+        ("chandelle_text_switches_total", "Nodes left for another one.", sum(|t| t.switches)),
+        ("chandelle_text_written_total", "Texts that a node wrote.", written(|t| t.runs)),
+        (
+            "chandelle_text_first_token_ms_total",
+            "Milliseconds to first words, of texts that a node wrote.",
+            written(|t| t.first_token_ms),
+        ),
+        (
+            "chandelle_text_duration_ms_total",
+            "Milliseconds of texts that a node wrote.",
+            written(|t| t.duration_ms),
+        ),
+    ];
+    for (name, help, value) in counters {
+        counter(&mut text, name, help);
+        sample(&mut text, name, value);
+    }
+    text
 }
 
 fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
@@ -56,6 +96,7 @@ fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
         ("chandelle_nodes_total", "Nodes that are known.", nodes.len() as u64),
         ("chandelle_nodes_running", "Runs under way on all nodes.", sum(|node| node.running)),
         ("chandelle_nodes_queued", "Runs waiting on all nodes.", sum(|node| node.queued)),
+        ("chandelle_nodes_texts", "Texts under way on all nodes.", sum(|node| node.texts)),
     ];
     for (name, help, value) in gauges {
         family(&mut text, name, help);
@@ -67,6 +108,10 @@ fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
 fn family(text: &mut String, name: &str, help: &str) {
     // Writing to a string can't fail.
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+}
+
+fn counter(text: &mut String, name: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
 }
 
 fn sample(text: &mut String, name: &str, value: u64) {

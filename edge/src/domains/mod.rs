@@ -1,7 +1,10 @@
 //! What the edge is for, one module per domain: `routes()`, handlers, services.
 
 pub mod admin;
+pub mod ai;
+pub mod ai_assistant;
 pub mod audit;
+pub mod content_ideas;
 pub mod credits;
 pub mod cron;
 pub mod docs;

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::{ids::JobId, limits::OPEN_JOBS_PER_USER_MAX};
+use shared::{
+    ids::JobId,
+    limits::{OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX},
+};
 
 use crate::ports::gates::{LedgerState, Reservation, StoredAnswer};
 
@@ -27,6 +30,7 @@ const SETTLED_MAX: usize = 64;
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum AccountCall {
     Reserve { job: JobId, credits: i64, ledger: Option<LedgerState> },
+    ReserveText { run: JobId, credits: i64, ledger: Option<LedgerState> },
     Settle { job: JobId, charged: i64 },
     ForgetBalance,
     BeginKey { key: String, fingerprint: String, job: JobId },
@@ -47,6 +51,26 @@ pub struct AccountGate {
 struct Held {
     credits: i64,
     since_ms: u64,
+    #[serde(default)]
+    of: HeldFor,
+}
+
+/// Jobs and texts are capped apart: a conversation goes on while pictures are drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum HeldFor {
+    #[default]
+    Job,
+    Text,
+}
+
+impl HeldFor {
+    fn open_max(self) -> u64 {
+        match self {
+            Self::Job => OPEN_JOBS_PER_USER_MAX,
+            Self::Text => OPEN_TEXTS_PER_USER_MAX,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +88,22 @@ impl AccountGate {
         ledger: Option<LedgerState>,
         now_ms: u64,
     ) -> Reservation {
-        let credits = credits.max(0);
+        self.hold(job, Held { credits, since_ms: now_ms, of: HeldFor::Job }, ledger)
+    }
+
+    /// The same for a text.
+    pub fn reserve_text(
+        &mut self,
+        run: JobId,
+        credits: i64,
+        ledger: Option<LedgerState>,
+        now_ms: u64,
+    ) -> Reservation {
+        self.hold(run, Held { credits, since_ms: now_ms, of: HeldFor::Text }, ledger)
+    }
+
+    fn hold(&mut self, job: JobId, wanted: Held, ledger: Option<LedgerState>) -> Reservation {
+        let (credits, now_ms) = (wanted.credits.max(0), wanted.since_ms);
         self.forget_old(now_ms);
         let is_fresh = ledger.is_some();
         if let Some(ledger) = ledger {
@@ -83,11 +122,11 @@ impl AccountGate {
         if now_ms.saturating_sub(read_at_ms) > TRUSTED_FOR_MS {
             return Reservation::NeedsLedger;
         }
-        match self.refusal(credits) {
+        match self.refusal(credits, wanted.of) {
             Some(_) if !is_fresh => Reservation::NeedsLedger,
             Some(refusal) => refusal,
             None => {
-                self.open.insert(job, Held { credits, since_ms: now_ms });
+                self.open.insert(job, Held { credits, ..wanted });
                 Reservation::Granted
             }
         }
@@ -122,9 +161,9 @@ impl AccountGate {
         self.open.values().fold(0, |sum, held| sum.saturating_add(held.credits))
     }
 
-    fn refusal(&self, credits: i64) -> Option<Reservation> {
-        let open = self.open.len() as u64;
-        if open >= OPEN_JOBS_PER_USER_MAX {
+    fn refusal(&self, credits: i64, of: HeldFor) -> Option<Reservation> {
+        let open = self.open.values().filter(|held| held.of == of).count() as u64;
+        if open >= of.open_max() {
             return Some(Reservation::TooManyOpen { open });
         }
         let reserved = self.reserved();
@@ -136,14 +175,16 @@ impl AccountGate {
     fn rebuild(&mut self, ledger: LedgerState, now_ms: u64) {
         let mut open = BTreeMap::new();
         let mut balance = ledger.balance;
-        for reservation in ledger.open_jobs {
+        let jobs = ledger.open_jobs.into_iter().map(|job| (job, HeldFor::Job));
+        let texts = ledger.open_texts.into_iter().map(|text| (text, HeldFor::Text));
+        for (reservation, of) in jobs.chain(texts) {
             // It ended after the ledger was read: its charge is still missing from the balance.
             if let Some(settled) = self.settled.get(&reservation.id) {
                 balance = balance.saturating_sub(settled.charged);
                 continue;
             }
             let since_ms = self.open.get(&reservation.id).map_or(now_ms, |held| held.since_ms);
-            open.insert(reservation.id, Held { credits: reservation.credits, since_ms });
+            open.insert(reservation.id, Held { credits: reservation.credits, since_ms, of });
         }
         for (job, held) in std::mem::take(&mut self.open) {
             if now_ms.saturating_sub(held.since_ms) < UNSTORED_FOR_MS {
@@ -171,12 +212,12 @@ mod tests {
 
     fn ledger(balance: i64, open: &[u8]) -> Option<LedgerState> {
         let open_jobs = open.iter().map(|n| OpenReservation { id: job(*n), credits: 1 }).collect();
-        Some(LedgerState { balance, open_jobs })
+        Some(LedgerState { balance, open_jobs, open_texts: vec![] })
     }
 
     fn gate(balance: i64, open: &[u8]) -> AccountGate {
         let mut gate = AccountGate::default();
-        gate.rebuild(LedgerState { balance, open_jobs: vec![] }, 0);
+        gate.rebuild(LedgerState { balance, open_jobs: vec![], open_texts: vec![] }, 0);
         for number in open {
             assert_eq!(gate.reserve(job(*number), 1, None, 0), Reservation::Granted);
         }
@@ -211,6 +252,21 @@ mod tests {
         );
         gate.settle(job(1), 1, 2);
         assert_eq!(gate.reserve(job(5), 1, None, 3), Reservation::Granted);
+    }
+
+    #[test]
+    fn texts_have_a_cap_of_their_own() {
+        let mut gate = gate(100, &[1, 2, 3, 4]);
+        for number in 5..9 {
+            assert_eq!(gate.reserve_text(job(number), 2, None, 0), Reservation::Granted);
+        }
+        assert_eq!(gate.reserved(), 12);
+        let mut known = ledger(100, &[1, 2, 3, 4]);
+        let texts = (5..9).map(|n| OpenReservation { id: job(n), credits: 2 }).collect();
+        known.as_mut().unwrap().open_texts = texts;
+        assert_eq!(gate.reserve_text(job(9), 2, known, 1), Reservation::TooManyOpen { open: 4 });
+        gate.settle(job(5), 1, 2);
+        assert_eq!(gate.reserve_text(job(9), 2, None, 3), Reservation::Granted);
     }
 
     #[test]

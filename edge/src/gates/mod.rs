@@ -6,3 +6,4 @@ pub mod account;
 pub mod fleet;
 pub mod idempotency;
 pub mod job_room;
+pub mod text_room;

@@ -113,6 +113,47 @@ impl<T> IdempotentJson<T> {
     }
 }
 
+impl<T> IdempotentJson<T> {
+    /// Like [`Self::answer_once`] for an answer that is a stream: what is kept is not the answer but the id of its run,
+    /// under which `open` finds the same events again, from their beginning or while they come.
+    pub async fn open_once<F>(
+        self,
+        state: &AppState,
+        caller: &Caller,
+        open: impl FnOnce(JobId, T) -> F,
+    ) -> Result<Response>
+    where
+        F: Future<Output = Result<Response>>,
+    {
+        let run = JobId::from_random(state.random.bytes());
+        let Some(key) = self.key else { return open(run, self.order).await };
+        let (user, account) = (caller.user_id, state.account.as_ref());
+        let known = account.begin_key(user, &key.name, &key.fingerprint, run).await?;
+        let (run, is_replayed) = match known {
+            KeyState::Fresh { job_id } => (job_id, false),
+            KeyState::InProgress { job_id } => (job_id, true),
+            KeyState::Answered { answer } => (answer.body.parse().unwrap_or(run), true),
+            KeyState::Mismatch => return Err(Error::KeyReused),
+        };
+        let mut opened = open(run, self.order).await;
+        let kept = opened.as_ref().ok().map(|response| StoredAnswer {
+            status: response.status().as_u16(),
+            headers: Vec::new(),
+            body: run.to_string(),
+        });
+        if let Err(error) = account.finish_key(user, &key.name, kept).await {
+            tracing::warn!(%error, "a run was not kept for its idempotency key");
+        }
+        if let Ok(response) = &mut opened
+            && is_replayed
+        {
+            let headers = response.headers_mut();
+            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        opened
+    }
+}
+
 async fn first_or_answered(
     state: &AppState,
     caller: &Caller,

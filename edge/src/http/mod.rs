@@ -1,5 +1,6 @@
 //! Between HTTP and the domains: reading requests, wording answers, and what happens around every route.
 
+pub mod asked;
 pub mod context;
 pub mod extract;
 pub mod file;

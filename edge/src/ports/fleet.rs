@@ -25,6 +25,9 @@ pub struct NodeState {
     pub models: Vec<String>,
     pub running: u32,
     pub queued: u32,
+    /// Texts that the edge has it write now.
+    #[serde(default)]
+    pub texts: u32,
     pub capacity: u32,
     pub is_healthy: bool,
     pub last_seen_ms: u64,
@@ -39,6 +42,10 @@ pub trait Fleet: Send + Sync {
     async fn leave(&self, node_id: &str) -> Result<()>;
     /// The healthy, least loaded node that has the model and isn't in `not_these`.
     async fn pick(&self, model: &str, not_these: &[String]) -> Result<Option<NodeRef>>;
+    /// The healthy node that has the model and writes the fewest texts now; the text counts until `end_text`.
+    async fn pick_text(&self, model: &str, not_these: &[String]) -> Result<Option<NodeRef>>;
+    /// A text on that node is over; feeds the circuit breaker, unless it says nothing about the node's health.
+    async fn end_text(&self, node_id: &str, is_ok: Option<bool>) -> Result<()>;
     /// Whether any healthy node has the model (full ones included).
     async fn has_model(&self, model: &str) -> Result<bool>;
     /// Feeds the circuit breaker.

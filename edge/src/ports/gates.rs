@@ -15,9 +15,12 @@ use crate::error::Result;
 pub struct LedgerState {
     pub balance: i64,
     pub open_jobs: Vec<OpenReservation>,
+    /// Texts that are being written.
+    #[serde(default)]
+    pub open_texts: Vec<OpenReservation>,
 }
 
-/// Credits held for a job that has not ended.
+/// Credits held for a job or a text that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenReservation {
     pub id: JobId,
@@ -71,6 +74,14 @@ pub trait Account: Send + Sync {
         &self,
         user: UserId,
         job: JobId,
+        credits: i64,
+        ledger: Option<LedgerState>,
+    ) -> Result<Reservation>;
+    /// The same for a text, which counts against a cap of its own.
+    async fn reserve_text(
+        &self,
+        user: UserId,
+        run: JobId,
         credits: i64,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation>;

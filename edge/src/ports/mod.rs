@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod gates;
 pub mod stores;
 pub mod system;
+pub mod text;
 
 /// A response that never passes through Rust: the runtime hands its body from the upstream to the caller.
 ///

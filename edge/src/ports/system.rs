@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat};
 
 use crate::error::Result;
 
@@ -17,6 +18,12 @@ pub trait Clock: Send + Sync {
     fn now_ms(&self) -> u64;
     /// Comes back after at least `ms` milliseconds.
     async fn sleep_ms(&self, ms: u64);
+}
+
+/// A time as answers and records have it.
+pub fn rfc3339(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
+    time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Unguessable bytes.
@@ -102,5 +109,15 @@ impl Upstream {
     /// The body, once.
     pub fn take(&self) -> Option<NativeBody> {
         self.0.lock().ok()?.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(rfc3339(1_795_248_000_123), "2026-11-21T08:00:00.123Z");
     }
 }

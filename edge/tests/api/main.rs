@@ -7,7 +7,9 @@
     reason = "the whole binary is a test: it fails by panicking, and exports nothing"
 )]
 
+mod ai_assistant;
 mod auth;
+mod content_ideas;
 mod credits;
 mod every_route_is_guarded;
 mod http;

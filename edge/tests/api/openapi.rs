@@ -39,7 +39,9 @@ pub fn document() -> Value {
     let mut openapi = OpenApi::new(info, paths);
     openapi.components = Some(components);
     openapi.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
-    serde_json::to_value(openapi).unwrap()
+    let mut document = serde_json::to_value(openapi).unwrap();
+    document.sort_all_objects();
+    document
 }
 
 #[test]

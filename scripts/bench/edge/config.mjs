@@ -9,7 +9,7 @@ const limiter :Workerd.Extension = (modules = [
 ]);`;
 const limits = ['IP_LIMIT', 'USER_LIMIT', 'GENERATE_LIMIT'].map((name) => `(name = "${name}", wrapped = (moduleName = "bench:limiter"))`);
 
-const objects = { ACCOUNT: 'AccountDo', JOB_ROOM: 'JobRoomDo', FLEET: 'FleetDo' };
+const objects = { ACCOUNT: 'AccountDo', JOB_ROOM: 'JobRoomDo', FLEET: 'FleetDo', TEXT_ROOM: 'TextRoomDo' };
 
 function config({ port, modules, bindings, durable, compatibilityDate }) {
   const namespaces = Object.values(durable).map((name) => `(className = "${name}", uniqueKey = "${name}", enableSql = true)`);

@@ -30,6 +30,18 @@ pub enum HealthStatus {
 pub struct HealthChecks {
     pub database: DatabaseCheck,
     pub nodes: NodesCheck,
+    pub ai: AiCheck,
+}
+
+/// The AI service: whether it would have a text written now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AiCheck {
+    pub is_available: bool,
+    /// The model that writes.
+    pub model: String,
+    /// Healthy nodes that have it.
+    pub nodes: u32,
 }
 
 /// Whether the database answers.

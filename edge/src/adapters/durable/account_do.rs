@@ -40,6 +40,9 @@ impl DurableObject for AccountDo {
             AccountCall::Reserve { job, credits, ledger } => {
                 answer(&self.change(|gate| gate.reserve(job, credits, ledger, now_ms))?)
             }
+            AccountCall::ReserveText { run, credits, ledger } => {
+                answer(&self.change(|gate| gate.reserve_text(run, credits, ledger, now_ms))?)
+            }
             AccountCall::Settle { job, charged } => {
                 answer(&self.change(|gate| gate.settle(job, charged, now_ms))?)
             }

@@ -60,6 +60,15 @@ impl DurableObject for FleetDo {
                 answer(&self.remove(&node_id)?)
             }
             FleetCall::Pick { model, not_these } => answer(&fleet.pick(&model, &not_these, now_ms)),
+            FleetCall::PickText { model, not_these } => {
+                answer(&fleet.pick_text(&model, &not_these, now_ms))
+            }
+            FleetCall::EndText { node_id, is_ok } => {
+                if fleet.end_text(&node_id, is_ok, now_ms) {
+                    self.keep(&fleet, &node_id)?;
+                }
+                answer(&())
+            }
             FleetCall::HasModel { model } => answer(&fleet.has_model(&model, now_ms)),
             FleetCall::Report { node_id, is_ok } => {
                 if fleet.report(&node_id, is_ok, now_ms) {

@@ -3,6 +3,7 @@
 pub mod account_do;
 pub mod fleet_do;
 pub mod job_room_do;
+pub mod text_room_do;
 
 use serde::{Serialize, de::DeserializeOwned};
 use worker::{Request, Response, SqlStorage, SqlStorageValue, State, console_error};

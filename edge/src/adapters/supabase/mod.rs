@@ -8,9 +8,11 @@ mod outbox;
 mod pages;
 mod scenes;
 mod storage;
+mod texts;
 
 pub use admin::SupabaseAdminStore;
 pub use client::SupabaseClient;
 pub use jobs::SupabaseJobStore;
 pub use outbox::SupabaseOutboxStore;
 pub use scenes::SupabaseSceneStore;
+pub use texts::SupabaseTextStore;

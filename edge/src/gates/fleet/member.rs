@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PICK_COUNTS_FOR_MS, SILENT_AFTER_MS};
-use crate::ports::fleet::NodeState;
+use super::{PICK_COUNTS_FOR_MS, SILENT_AFTER_MS, TEXT_COUNTS_FOR_MS};
+use crate::ports::fleet::{NodeRef, NodeState};
 
 /// One node, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Member {
     /// Our picks that its last heartbeat can't know of.
     #[serde(skip)]
     pub(super) picks_ms: Vec<u64>,
+    /// When the texts began that it writes.
+    #[serde(skip)]
+    pub(super) texts_ms: Vec<u64>,
 }
 
 impl Member {
@@ -52,6 +55,21 @@ impl Member {
         ours.cmp(&theirs).then_with(|| self.picks_ms.last().cmp(&other.picks_ms.last()))
     }
 
+    fn texts(&self, now_ms: u64) -> usize {
+        let is_recent = |at_ms: &&u64| now_ms.saturating_sub(**at_ms) < TEXT_COUNTS_FOR_MS;
+        self.texts_ms.iter().filter(is_recent).count()
+    }
+
+    /// By the number of texts, and by jobs when equal.
+    pub(super) fn compare_texts(&self, other: &Self, now_ms: u64) -> Ordering {
+        let (ours, theirs) = (self.texts(now_ms), other.texts(now_ms));
+        ours.cmp(&theirs).then_with(|| self.compare_load(other, now_ms))
+    }
+
+    pub(super) fn to_ref(&self) -> NodeRef {
+        NodeRef { node_id: self.node_id.clone(), url: self.url.clone() }
+    }
+
     pub(super) fn state(&self, now_ms: u64) -> NodeState {
         NodeState {
             node_id: self.node_id.clone(),
@@ -59,6 +77,7 @@ impl Member {
             models: self.models.clone().unwrap_or_default(),
             running: self.running,
             queued: self.queued,
+            texts: u32::try_from(self.texts(now_ms)).unwrap_or(u32::MAX),
             capacity: self.capacity,
             is_healthy: self.is_healthy(now_ms),
             last_seen_ms: self.last_seen_ms,
@@ -89,6 +108,7 @@ pub fn static_nodes(list: &str) -> Vec<Member> {
                 failures: 0,
                 open_until_ms: None,
                 picks_ms: Vec::new(),
+                texts_ms: Vec::new(),
             }
         })
         .collect()

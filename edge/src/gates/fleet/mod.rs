@@ -31,6 +31,9 @@ const OPEN_FOR_MS: u64 = 30_000;
 /// Picks older than this say nothing about a static node's load, which sends no heartbeats.
 const PICK_COUNTS_FOR_MS: u64 = 30_000;
 
+/// A text that has not ended by now never said so: the room that had it written is gone.
+const TEXT_COUNTS_FOR_MS: u64 = 6 * 60 * 1000;
+
 /// A call to the fleet's object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
@@ -39,6 +42,8 @@ pub enum FleetCall {
     Heartbeat { node_id: String, heartbeat: Heartbeat },
     Leave { node_id: String },
     Pick { model: String, not_these: Vec<String> },
+    PickText { model: String, not_these: Vec<String> },
+    EndText { node_id: String, is_ok: Option<bool> },
     HasModel { model: String },
     Report { node_id: String, is_ok: bool },
     List,
@@ -77,6 +82,7 @@ impl FleetGate {
             failures: 0,
             open_until_ms: None,
             picks_ms: Vec::new(),
+            texts_ms: Vec::new(),
         };
         self.members.insert(node.node_id, member);
     }
@@ -112,8 +118,43 @@ impl FleetGate {
 
     /// The healthy, least loaded node that has the model and isn't in `not_these`.
     pub fn pick(&mut self, model: &str, not_these: &[String], now_ms: u64) -> Option<NodeRef> {
+        let compare = |a: &Member, b: &Member| a.compare_load(b, now_ms);
+        let picked = self.choose(model, not_these, now_ms, compare)?;
+        picked.picks_ms.retain(|at_ms| now_ms.saturating_sub(*at_ms) < PICK_COUNTS_FOR_MS);
+        picked.picks_ms.push(now_ms);
+        Some(picked.to_ref())
+    }
+
+    /// The same for a text. A node writes many at once, so they are counted by themselves and take no place of a job;
+    /// jobs only decide between nodes that write equally many.
+    pub fn pick_text(&mut self, model: &str, not_these: &[String], now_ms: u64) -> Option<NodeRef> {
+        let compare = |a: &Member, b: &Member| a.compare_texts(b, now_ms);
+        let picked = self.choose(model, not_these, now_ms, compare)?;
+        picked.texts_ms.retain(|at_ms| now_ms.saturating_sub(*at_ms) < TEXT_COUNTS_FOR_MS);
+        picked.texts_ms.push(now_ms);
+        Some(picked.to_ref())
+    }
+
+    /// Ends a text; `true` when something changed that should be stored.
+    pub fn end_text(&mut self, node_id: &str, is_ok: Option<bool>, now_ms: u64) -> bool {
+        if let Some(member) = self.members.get_mut(node_id)
+            && !member.texts_ms.is_empty()
+        {
+            // Which one it was makes no difference to their number.
+            member.texts_ms.remove(0);
+        }
+        is_ok.is_some_and(|is_ok| self.report(node_id, is_ok, now_ms))
+    }
+
+    fn choose(
+        &mut self,
+        model: &str,
+        not_these: &[String],
+        now_ms: u64,
+        compare: impl Fn(&Member, &Member) -> std::cmp::Ordering,
+    ) -> Option<&mut Member> {
         let hidden = self.static_doubles();
-        let picked = self
+        let chosen = self
             .members
             .values_mut()
             .filter(|member| {
@@ -122,14 +163,12 @@ impl FleetGate {
                     && !not_these.contains(&member.node_id)
                     && !hidden.contains(&member.node_id)
             })
-            .min_by(|a, b| a.compare_load(b, now_ms))?;
-        picked.picks_ms.retain(|at_ms| now_ms.saturating_sub(*at_ms) < PICK_COUNTS_FOR_MS);
-        picked.picks_ms.push(now_ms);
-        if picked.open_until_ms.is_some() {
+            .min_by(|a, b| compare(a, b))?;
+        if chosen.open_until_ms.is_some() {
             // Half open: this pick is the probe, and nobody else gets the node while it runs.
-            picked.open_until_ms = Some(now_ms.saturating_add(OPEN_FOR_MS));
+            chosen.open_until_ms = Some(now_ms.saturating_add(OPEN_FOR_MS));
         }
-        Some(NodeRef { node_id: picked.node_id.clone(), url: picked.url.clone() })
+        Some(chosen)
     }
 
     /// Whether any healthy node has the model.
@@ -171,159 +210,4 @@ impl FleetGate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(id: &str, capacity: u32) -> RegisterNode {
-        RegisterNode {
-            node_id: id.to_owned(),
-            url: format!("http://{id}:8000/"),
-            models: vec!["small".to_owned()],
-            capacity,
-            version: "1".to_owned(),
-        }
-    }
-
-    fn fleet(ids: &[&str]) -> FleetGate {
-        let mut fleet = FleetGate::default();
-        for id in ids {
-            fleet.register(order(id, 1), 0);
-        }
-        fleet
-    }
-
-    fn load(running: u32, queued: u32) -> Heartbeat {
-        Heartbeat { running, queued, is_draining: false }
-    }
-
-    fn pick(fleet: &mut FleetGate, now_ms: u64) -> Option<String> {
-        fleet.pick("small", &[], now_ms).map(|node| node.node_id)
-    }
-
-    #[test]
-    fn picks_the_least_loaded_by_capacity() {
-        let mut fleet = fleet(&["a"]);
-        fleet.register(order("b", 4), 0);
-        fleet.heartbeat("a", &load(1, 0), 1);
-        fleet.heartbeat("b", &load(2, 1), 1);
-        assert_eq!(pick(&mut fleet, 2).as_deref(), Some("b"));
-    }
-
-    #[test]
-    fn counts_its_own_picks_until_the_next_heartbeat() {
-        let mut fleet = fleet(&["a", "b"]);
-        assert_eq!(pick(&mut fleet, 1).as_deref(), Some("a"));
-        assert_eq!(pick(&mut fleet, 2).as_deref(), Some("b"));
-        fleet.heartbeat("b", &load(0, 0), 3);
-        assert_eq!(pick(&mut fleet, 4).as_deref(), Some("b"));
-    }
-
-    #[test]
-    fn gives_no_work_to_who_lacks_the_model_or_is_excluded_or_drains() {
-        let mut fleet = fleet(&["a", "b"]);
-        assert_eq!(fleet.pick("large", &[], 1), None);
-        assert_eq!(fleet.pick("small", &["a".to_owned(), "b".to_owned()], 1), None);
-        fleet.heartbeat("a", &Heartbeat { running: 0, queued: 0, is_draining: true }, 1);
-        fleet.heartbeat("b", &Heartbeat { running: 0, queued: 0, is_draining: true }, 1);
-        assert!(!fleet.has_model("small", 1));
-        assert_eq!(pick(&mut fleet, 1), None);
-    }
-
-    #[test]
-    fn three_missed_heartbeats_end_the_work_and_a_new_one_brings_it_back() {
-        let mut fleet = fleet(&["a"]);
-        assert!(pick(&mut fleet, SILENT_AFTER_MS).is_some());
-        assert_eq!(pick(&mut fleet, SILENT_AFTER_MS + 1), None);
-        assert!(!fleet.list(SILENT_AFTER_MS + 1).first().unwrap().is_healthy);
-        assert!(fleet.heartbeat("a", &load(0, 0), SILENT_AFTER_MS + 2));
-        assert!(pick(&mut fleet, SILENT_AFTER_MS + 3).is_some());
-    }
-
-    #[test]
-    fn an_unknown_node_must_register_again() {
-        let mut fleet = fleet(&["a"]);
-        assert!(!fleet.heartbeat("b", &load(0, 0), 1));
-        assert_eq!(fleet.forget_silent(FORGOTTEN_AFTER_MS + 1), ["a"]);
-        assert!(!fleet.heartbeat("a", &load(0, 0), FORGOTTEN_AFTER_MS + 2));
-    }
-
-    #[test]
-    fn three_failures_in_a_row_open_the_circuit() {
-        let mut fleet = fleet(&["a"]);
-        fleet.report("a", false, 1);
-        fleet.report("a", false, 1);
-        fleet.report("a", true, 1);
-        fleet.report("a", false, 1);
-        fleet.report("a", false, 1);
-        assert!(fleet.has_model("small", 1));
-        assert!(fleet.report("a", false, 1));
-        assert!(!fleet.has_model("small", 1));
-        assert_eq!(pick(&mut fleet, OPEN_FOR_MS), None);
-    }
-
-    #[test]
-    fn a_half_open_circuit_lets_one_probe_through() {
-        let mut fleet = fleet(&["a"]);
-        for _ in 0..3 {
-            fleet.report("a", false, 0);
-        }
-        fleet.heartbeat("a", &load(0, 0), OPEN_FOR_MS);
-        assert!(pick(&mut fleet, OPEN_FOR_MS).is_some());
-        assert_eq!(pick(&mut fleet, OPEN_FOR_MS + 1), None);
-        fleet.report("a", true, OPEN_FOR_MS + 2);
-        assert!(pick(&mut fleet, OPEN_FOR_MS + 3).is_some());
-    }
-
-    #[test]
-    fn a_failed_probe_opens_the_circuit_again() {
-        let mut fleet = fleet(&["a"]);
-        for _ in 0..3 {
-            fleet.report("a", false, 0);
-        }
-        fleet.heartbeat("a", &load(0, 0), OPEN_FOR_MS);
-        pick(&mut fleet, OPEN_FOR_MS).unwrap();
-        fleet.report("a", false, OPEN_FOR_MS + 10);
-        assert_eq!(pick(&mut fleet, 2 * OPEN_FOR_MS + 9), None);
-        fleet.heartbeat("a", &load(0, 0), 2 * OPEN_FOR_MS);
-        assert!(pick(&mut fleet, 2 * OPEN_FOR_MS + 10).is_some());
-    }
-
-    #[test]
-    fn static_nodes_need_no_heartbeat_and_may_have_any_model() {
-        let nodes = static_nodes(" http://a:8000/ , http://b:8000|small+large,");
-        let mut fleet = FleetGate::new(vec![], nodes);
-        assert_eq!(fleet.list(0).len(), 2);
-        let first = fleet.pick("medium", &[], 1_000_000).unwrap();
-        assert_eq!(first.url, "http://a:8000");
-        assert!(fleet.has_model("large", 1_000_000));
-        assert!(!fleet.heartbeat("static:http://a:8000", &load(0, 0), 1));
-    }
-
-    #[test]
-    fn a_static_node_that_registers_is_one_node() {
-        let mut fleet = FleetGate::new(vec![], static_nodes("http://a:8000"));
-        fleet.register(order("a", 1), 0);
-        for now_ms in 1..4 {
-            assert_eq!(pick(&mut fleet, now_ms).as_deref(), Some("a"));
-        }
-    }
-
-    #[test]
-    fn a_burst_spreads_over_static_nodes() {
-        let mut fleet = FleetGate::new(vec![], static_nodes("http://a:1,http://b:1,http://c:1"));
-        let picked: Vec<_> = (1..=6).filter_map(|now_ms| pick(&mut fleet, now_ms)).collect();
-        for node in ["static:http://a:1", "static:http://b:1", "static:http://c:1"] {
-            assert_eq!(picked.iter().filter(|id| *id == node).count(), 2);
-        }
-    }
-
-    #[test]
-    fn what_is_stored_comes_back_without_static_nodes() {
-        let fleet = fleet(&["a"]);
-        let stored = serde_json::to_string(fleet.stored_form("a").unwrap()).unwrap();
-        let again = FleetGate::new(vec![serde_json::from_str(&stored).unwrap()], vec![]);
-        assert_eq!(again, fleet);
-        let fleet = FleetGate::new(vec![], static_nodes("http://a:1"));
-        assert_eq!(fleet.stored_form("static:http://a:1"), None);
-    }
-}
+mod tests;

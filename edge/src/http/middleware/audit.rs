@@ -3,11 +3,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::http::Method;
-use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 use shared::ids::UserId;
 
-use crate::{http::context::RequestContext, ports::delivery::AuditEntry};
+use crate::{
+    http::context::RequestContext,
+    ports::{delivery::AuditEntry, system::rfc3339},
+};
 
 /// State-changing by its verb alone: a node's pulse, every few seconds, says nothing about anyone.
 const UNAUDITED_ROUTES: &[&str] = &["/api/nodes/{id}/heartbeat"];
@@ -67,11 +69,6 @@ fn ip_prefix(ip: IpAddr) -> String {
     }
 }
 
-fn rfc3339(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
-    time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,10 +83,5 @@ mod tests {
         for (ip, prefix) in cases {
             assert_eq!(ip_prefix(ip.parse().unwrap()), prefix);
         }
-    }
-
-    #[test]
-    fn times_are_rfc_3339() {
-        assert_eq!(rfc3339(1_795_248_000_123), "2026-11-21T08:00:00.123Z");
     }
 }

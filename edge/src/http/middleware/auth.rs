@@ -43,6 +43,10 @@ pub const NODE_ROUTES: &[&str] =
 /// Routes that a monitoring system may call with its own token; an admin's token opens them too.
 pub const METRICS_ROUTES: &[&str] = &["/api/metrics"];
 
+/// Beginnings of the routes whose every POST has a node work.
+const GENERATION_ROUTES: [&str; 3] =
+    ["/api/generate/", "/api/ai-assistant/", "/api/content-ideas/"];
+
 /// Lets a request through to its route if its credentials allow it, and records what became of it.
 pub async fn guard(mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
@@ -102,7 +106,8 @@ async fn admit(
         return Ok(Some(Identity::Metrics));
     }
     let caller = context.state.tokens.verify(token).await?;
-    let is_generation = method == Method::POST && route.starts_with("/api/generate/");
+    let is_generation =
+        method == Method::POST && GENERATION_ROUTES.iter().any(|prefix| route.starts_with(prefix));
     rate_limit::by_user(context, &caller, is_generation).await?;
     Ok(Some(Identity::User(caller)))
 }

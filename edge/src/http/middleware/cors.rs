@@ -9,10 +9,10 @@ use crate::config::Config;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, last-event-id, prefer, x-request-id",
+    "authorization, cache-control, content-type, idempotency-key, last-event-id, prefer, x-request-id",
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
-    "etag, idempotency-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, server-timing, x-request-id",
+    "etag, idempotency-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, server-timing, x-chandelle-cache, x-request-id",
 );
 /// Two hours: the longest that browsers honour.
 const PREFLIGHT_KEPT: HeaderValue = HeaderValue::from_static("7200");

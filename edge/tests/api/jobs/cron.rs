@@ -25,11 +25,12 @@ fn one_failing_duty_keeps_no_other_from_its_turn() {
     // The first minute of the next hour, when retention is due.
     let past_hour_ms = edge::ports::system::Clock::now_ms(&app.world.clock) % 3_600_000;
     app.world.clock.advance_ms(3_600_000 - past_hour_ms);
-    for failing in ["jobs.reap", "queue.outbox", "jobs.delete_old_rows"] {
+    let duties = ["jobs.reap", "queue.outbox", "jobs.delete_old_rows", "texts.delete_old"];
+    for failing in duties {
         app.world.faults.start_counting();
         app.world.faults.fail_calls(failing, 1);
         app.world.clock.run(run_minute(&app.state));
         let calls: Vec<_> = app.world.faults.calls().iter().map(|(_, name)| *name).collect();
-        assert_eq!(calls, ["jobs.reap", "queue.outbox", "jobs.delete_old_rows"], "{failing} fails");
+        assert_eq!(calls, duties, "{failing} fails");
     }
 }

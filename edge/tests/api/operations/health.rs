@@ -16,7 +16,10 @@ fn says_that_all_is_well() {
         app.get("/api/health").send().json(200),
         json!({
             "status": "ok", "version": env!("CARGO_PKG_VERSION"), "environment": "local",
-            "checks": {"database": "ok", "nodes": {"healthy": 1, "total": 1}},
+            "checks": {
+                "database": "ok", "nodes": {"healthy": 1, "total": 1},
+                "ai": {"is_available": false, "model": "embedded-text", "nodes": 0},
+            },
         })
     );
 }
@@ -40,5 +43,14 @@ fn a_fleet_that_does_not_answer_counts_as_no_node() {
     assert_eq!(
         app.get("/api/health").send().json(200)["checks"]["nodes"],
         json!({"healthy": 0, "total": 0})
+    );
+}
+
+#[test]
+fn says_how_many_nodes_would_write_a_text() {
+    let (app, _) = crate::ai_assistant::generate::app(2);
+    assert_eq!(
+        app.get("/api/health").send().json(200)["checks"]["ai"],
+        json!({"is_available": true, "model": "embedded-text", "nodes": 2})
     );
 }

@@ -15,7 +15,8 @@ use super::{
     issuer::{FakeKeySets, HS256_SECRET, claims, hs256_token, issuer_config},
     keys::PureRustSignatures,
     runtime::{CountingRandom, FakeBackground, FakeRateLimiter},
-    world::{GRACE_S, LEASE_S, MODEL, World, caller},
+    text_rooms::FakeTextRooms,
+    world::{GRACE_S, LEASE_S, MODEL, TEXT_MODEL, World, caller},
 };
 
 pub const NODE_JOIN_TOKEN: &str = "join-token";
@@ -38,6 +39,7 @@ pub fn config() -> Config {
         metrics_token: Secret::new(METRICS_TOKEN),
         discord_webhook_url: None,
         scene_model: MODEL.to_owned(),
+        text_model: TEXT_MODEL.to_owned(),
         lease_s: LEASE_S,
         queued_grace_s: GRACE_S,
     }
@@ -49,6 +51,7 @@ pub struct TestApp {
     pub key_sets: FakeKeySets,
     pub rate_limiter: FakeRateLimiter,
     pub(super) background: FakeBackground,
+    pub text_rooms: FakeTextRooms,
     pub state: Arc<AppState>,
 }
 
@@ -67,6 +70,7 @@ impl TestApp {
             clock: Arc::new(world.clock.clone()),
         };
         let (background, rate_limiter) = (FakeBackground::default(), FakeRateLimiter::default());
+        let text_rooms = FakeTextRooms::new(&world, background.clone());
         let state = AppState {
             tokens: Arc::new(TokenVerifier::new(&config.issuers, ports)),
             config: Arc::new(config),
@@ -78,6 +82,9 @@ impl TestApp {
             job_room: Arc::new(world.gates.clone()),
             fleet: Arc::new(world.nodes.clone()),
             node_client: Arc::new(world.nodes.clone()),
+            text_nodes: Arc::new(world.writers.clone()),
+            text_rooms: Arc::new(text_rooms.clone()),
+            texts: Arc::new(world.database.clone()),
             queues: Arc::new(world.queues.clone()),
             discord: Some(Arc::new(world.discord.clone())),
             jobs: Arc::new(world.database.clone()),
@@ -85,7 +92,7 @@ impl TestApp {
             outbox: Arc::new(world.database.clone()),
             admin: Arc::new(world.database.clone()),
         };
-        Self { world, key_sets, rate_limiter, background, state: Arc::new(state) }
+        Self { world, key_sets, rate_limiter, background, text_rooms, state: Arc::new(state) }
     }
 
     /// A person's token, known to the database too. Person 200 is the world's Alice.

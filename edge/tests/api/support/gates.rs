@@ -83,6 +83,18 @@ impl Account for FakeGates {
         })
     }
 
+    async fn reserve_text(
+        &self,
+        user: UserId,
+        run: JobId,
+        credits: i64,
+        ledger: Option<LedgerState>,
+    ) -> Result<Reservation> {
+        self.faults.pass(Part::Gate, "account.reserve_text", || {
+            Ok(self.with_account(user, |gate, now| gate.reserve_text(run, credits, ledger, now)))
+        })
+    }
+
     async fn settle(&self, user: UserId, job: JobId, charged: i64) -> Result<()> {
         self.faults.pass(Part::Gate, "account.settle", || {
             self.with_account(user, |gate, now| gate.settle(job, charged, now));

@@ -12,4 +12,6 @@ pub mod keys;
 pub mod nodes;
 pub mod queues;
 pub mod runtime;
+pub mod text_rooms;
 pub mod world;
+pub mod writers;

@@ -70,6 +70,7 @@ struct Node {
     orders: Vec<CreateNodeJob>,
     stopped: Vec<JobId>,
     reports: Vec<bool>,
+    texts: u32,
 }
 
 /// The fleet and the way to talk to it.
@@ -222,6 +223,26 @@ impl Fleet for FakeNodes {
         })
     }
 
+    async fn pick_text(&self, model: &str, not_these: &[String]) -> Result<Option<NodeRef>> {
+        let found = self.pick(model, not_these).await?;
+        if let Some((_, node)) = self
+            .lock()
+            .iter_mut()
+            .find(|(id, _)| found.as_ref().is_some_and(|found| found.node_id == *id))
+        {
+            node.texts += 1;
+        }
+        Ok(found)
+    }
+
+    async fn end_text(&self, node_id: &str, is_ok: Option<bool>) -> Result<()> {
+        if let Some((_, node)) = self.lock().iter_mut().find(|(id, _)| id == node_id) {
+            node.texts -= 1;
+            node.reports.extend(is_ok);
+        }
+        Ok(())
+    }
+
     async fn has_model(&self, model: &str) -> Result<bool> {
         self.faults.pass(Part::Gate, "fleet.has_model", || {
             Ok(self.lock().iter().any(|(_, node)| node.models.iter().any(|name| name == model)))
@@ -246,6 +267,7 @@ impl Fleet for FakeNodes {
                 models: node.models.clone(),
                 running: node.runs.len() as u32,
                 queued: 0,
+                texts: node.texts,
                 capacity: 1,
                 is_healthy: true,
                 last_seen_ms: self.clock.now_ms(),

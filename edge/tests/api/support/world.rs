@@ -31,9 +31,11 @@ use super::{
     gates::FakeGates,
     nodes::{Behaviour, FakeNodes},
     queues::FakeQueues,
+    writers::FakeWriters,
 };
 
 pub const MODEL: &str = "embedded-scene";
+pub const TEXT_MODEL: &str = "embedded-text";
 pub const LEASE_S: u32 = 30;
 pub const GRACE_S: u32 = 60;
 
@@ -53,6 +55,7 @@ pub struct World {
     pub database: FakeDatabase,
     pub gates: FakeGates,
     pub nodes: FakeNodes,
+    pub writers: FakeWriters,
     pub queues: FakeQueues,
     pub discord: FakeDiscord,
     pub alice: Caller,
@@ -91,6 +94,7 @@ impl World {
         Self {
             gates: FakeGates::new(clock.clone(), faults.clone()),
             nodes: FakeNodes::new(clock.clone(), faults.clone(), database.clone()),
+            writers: FakeWriters::new(clock.clone(), faults.clone()),
             queues: FakeQueues::new(clock.clone(), faults.clone()),
             discord: FakeDiscord::default(),
             alice,

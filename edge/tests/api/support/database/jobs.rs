@@ -20,7 +20,7 @@ use shared::{
     limits::{JOB_ATTEMPTS_MAX, SCENE_CREDITS},
 };
 
-use super::{FakeDatabase, JobRow, OutboxEntry, Tables, timestamp};
+use super::{FakeDatabase, JobRow, OutboxEntry, Tables, TextRow, timestamp};
 
 impl Tables {
     fn open_row(&mut self, id: JobId) -> Option<&mut JobRow> {
@@ -226,7 +226,12 @@ impl JobStore for FakeDatabase {
                 .filter(|row| row.job.user_id == user && !row.job.status.is_end())
                 .map(|row| OpenReservation { id: row.job.id, credits: row.credits })
                 .collect();
-            Ok(LedgerState { balance, open_jobs })
+            let open = |text: &&TextRow| text.user_id == user && text.bill.is_none();
+            let open_texts = tables.texts.iter().filter(|(_, text)| open(text));
+            let open_texts = open_texts
+                .map(|(id, text)| OpenReservation { id: *id, credits: text.reserved })
+                .collect();
+            Ok(LedgerState { balance, open_jobs, open_texts })
         })
     }
 

@@ -4,6 +4,7 @@
 mod jobs;
 mod others;
 mod outbox;
+mod texts;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -46,6 +47,8 @@ pub struct OutboxEntry {
     pub due_ms: u64,
 }
 
+pub use texts::TextRow;
+
 #[derive(Default)]
 pub struct Tables {
     pub jobs: BTreeMap<JobId, JobRow>,
@@ -54,6 +57,7 @@ pub struct Tables {
     pub outbox: Vec<OutboxEntry>,
     pub audit: Vec<AuditEntry>,
     pub settings: HashMap<String, Value>,
+    pub texts: BTreeMap<JobId, TextRow>,
     /// Path → the artifact's SHA-256.
     pub files: BTreeMap<String, String>,
     pub times_stored: u32,
@@ -141,6 +145,9 @@ impl Tables {
             .filter(|row| row.job.user_id == user && !row.job.status.is_end())
             .map(|row| row.credits)
             .sum();
+        let texts = self.texts.values().filter(|text| text.user_id == user);
+        let reserved =
+            reserved + texts.filter(|text| text.bill.is_none()).map(|t| t.reserved).sum::<i64>();
         (self.grants.get(&user).copied().unwrap_or(WELCOME) - charged, reserved)
     }
 }

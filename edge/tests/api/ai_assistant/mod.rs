@@ -1,0 +1,7 @@
+//! `/api/ai-assistant/*`.
+
+mod bad_requests;
+mod cache;
+pub mod generate;
+mod resume;
+mod tools;

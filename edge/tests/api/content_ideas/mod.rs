@@ -1,0 +1,4 @@
+//! `/api/content-ideas/*`.
+
+pub mod generate;
+mod validation;
