@@ -68,6 +68,7 @@ def write(folder, weights, shape, tokenizer):
     tokenizer.save(str(folder / "tokenizer.json"))
     half = {published(name): value.detach().to(torch.float16).contiguous() for name, value in weights.items()}
     save_file(half, str(folder / "model.safetensors.new"), metadata={"format": "pt"})
+    (folder / "model.safetensors.new").chmod(0o644)
     (folder / "model.safetensors.new").replace(folder / "model.safetensors")
 
 

@@ -55,6 +55,11 @@ def niche(rng, lang, check=False):
     return f"{base} {rng.choice(listed(lang, 'niche.modifier'))}" if rng.random() < 0.25 else base
 
 
+def ordered(chosen, among):
+    """What was chosen, in the order of the whole: a list that has an order is never continued with what it already holds."""
+    return sorted(chosen, key=among.index)
+
+
 def pick(rng, lang, key, most, chance, check=False):
     """Some values of a list, filled in, or none."""
     if rng.random() >= chance:
@@ -77,6 +82,7 @@ def content_ideas(rng, lang, check=False):
     count = rng.choice((1, 2, 3, 3)) if check else rng.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 6))
     titles = rng.sample(texts(lang)["idea.title"], count + 2)
     history = [titles.pop() for _ in range(rng.randint(1, 2))] if rng.random() < 0.25 else []
+    titles = ordered(titles[:count], texts(lang)["idea.title"])
     captions, hashtags = rng.random() < 0.4, rng.random() < 0.4
     values = {
         "count": count, "niches": ", ".join(niches), "content_types": ", ".join(formats),
@@ -89,7 +95,7 @@ def content_ideas(rng, lang, check=False):
     tips = [tip for tip in texts(lang)["idea.tip"] if all("{" + s + "}" not in tip or given[name] for s, name in usable.items())]
     told = [tip for tip in tips if "{" in tip]
     descriptions = [text for text in texts(lang)["idea.description"] if "{a}" not in text or given["audience"]]
-    descriptions = rng.sample(descriptions, min(count, len(descriptions)))
+    descriptions = ordered(rng.sample(descriptions, min(count, len(descriptions))), descriptions)
     ideas = []
     for index in range(count):
         about = niches[index % len(niches)]
@@ -102,7 +108,7 @@ def content_ideas(rng, lang, check=False):
         idea = {
             "title": fill(rng, lang, titles[index], **slots),
             "description": fill(rng, lang, descriptions[index % len(descriptions)], **slots),
-            "contentType": rng.choice(formats),
+            "contentType": formats[index % len(formats)],
             "estimatedEngagement": rng.choice((35, 40, 45, 50, 55, 60, 65, 70, 75, 80)),
             "estimatedRevenue": rng.choice((20, 30, 40, 50, 60, 80, 100, 120, 150, 200)),
             "difficulty": hard,
@@ -156,12 +162,12 @@ def concepts(rng, lang, check=False):
     if rng.random() < (0.35 if check else 0.25):
         key, theme = "", names.proper(rng, check)
         rows = [row for _, all_rows in source.fields().values() for row in all_rows]
-        rows = [{of: texts(of)["concept.compose"][0].format(c=row[of], m=theme) for of in source.LANGUAGES} for row in rng.sample(rows, count)]
+        rows = [{of: texts(of)["concept.compose"][0].format(c=row[of], m=theme) for of in source.LANGUAGES} for row in ordered(rng.sample(rows, count), rows)]
     else:
         key = rng.choice(sorted(source.fields()))
         wordings, rows = source.fields()[key]
         theme = wordings[lang][-1] if check else rng.choice(wordings[lang][:-1])
-        rows = rng.sample(rows, count)
+        rows = ordered(rng.sample(rows, count), rows)
     name = theme
     if rng.random() < 0.4:
         theme = rng.choice(wrappers[-1:] if check else wrappers[:-1]).replace("{t}", theme)
@@ -186,22 +192,20 @@ def value(rng, lang, kind, check=False):
 
 
 def wrong(rng, lang, kind, right):
-    """Three wrong values of the same kind."""
-    found = []
-    while len(found) < 3:
-        if kind == "year":
-            other = str(int(right) + rng.choice((-1, 1)) * rng.randint(1, 40))
-        elif kind == "count":
-            other = str(max(10, int(int(right) * rng.uniform(0.4, 1.8))))
-        elif kind == "city":
-            other = rng.choice(names.CITIES)
-        elif kind == "person":
-            other = f"{rng.choice(names.FIRST)} {rng.choice(names.LAST)}"
-        else:
-            other = value(rng, lang, kind)
-        if other != right and other not in found:
-            found.append(other)
-    return found
+    """Three wrong values of the same kind: those that follow the right one, or follow each other from anywhere."""
+    if kind in ("year", "count"):
+        return [right[:-1] + str((int(right[-1]) + more) % 10) for more in (1, 2, 3)]
+    if kind == "city":
+        among = [city for city in names.CITIES if city != right]
+    elif kind == "person":
+        among = [f"{first} {names.LAST[place % len(names.LAST)]}" for place, first in enumerate(names.FIRST)]
+    elif kind == "thing":
+        among = [row[lang] for _, rows in source.fields().values() for row in rows]
+        among = [word for place, word in enumerate(among) if word not in among[:place]]
+    else:
+        among = listed(lang, f"words.{kind}")
+    start = among.index(right) if right in among else rng.randrange(len(among))
+    return [among[(start + more) % len(among)] for more in (1, 2, 3)]
 
 
 def quiz(rng, lang, check=False):
@@ -236,7 +240,7 @@ def pricing(rng, lang, check=False):
     trend = rng.choice(("up", "down", "same"))
     history, reasons = paired(lang, f"price.{trend}")
     price = rng.choice((rng.randint(3, 60), rng.randint(3, 60), rng.randint(5, 30) * 5))
-    step = max(1, round(price * 0.2))
+    step = 5 if price > 11 else 1
     best = price + {"up": step, "down": -step, "same": 0}[trend]
     audience = pick(rng, lang, "idea.audience", 1, 0.7, check)
     reasoning = rng.choice(reasons).replace("{k}", content)
@@ -246,7 +250,7 @@ def pricing(rng, lang, check=False):
         "content_type": content, "current_price": rng.choice((str(price), f"{price}.00")), "currency": rng.choice(("EUR", "USD", "€", "$")),
         "audience": ", ".join(audience), "history": rng.choice(history),
     }
-    answer = {"recommendedPrice": best, "minPrice": best - step if best > step else 1, "maxPrice": best + step, "reasoning": reasoning}
+    answer = {"recommendedPrice": best, "minPrice": best - step, "maxPrice": best + step, "reasoning": reasoning}
     return values, answer, {"content": content, "trend": trend, "price": price}
 
 
@@ -260,7 +264,7 @@ def assistant(rng, lang, check=False):
 
 
 MAKERS = {"content_ideas": content_ideas, "message": message, "pricing": pricing, "concepts": concepts, "quiz": quiz, "assistant": assistant}
-WEIGHTS = {"content_ideas": 18, "message": 18, "pricing": 5, "concepts": 22, "quiz": 32, "assistant": 5}
+WEIGHTS = {"content_ideas": 16, "message": 22, "pricing": 8, "concepts": 22, "quiz": 28, "assistant": 5}
 
 
 def sample(rng, task, lang, check=False):
