@@ -26,9 +26,26 @@ impl GrammarCache {
         self.entries.insert(0, (key, matcher));
         self.entries.truncate(self.capacity);
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matcher(name: &str) -> Matcher {
+        Matcher::new(Err(std::io::Error::other(name.to_owned()).into()))
+    }
+
+    #[test]
+    fn the_one_not_used_for_longest_goes_first() {
+        let mut cache = GrammarCache::new(2);
+        cache.keep("a".into(), matcher("a"));
+        cache.keep("b".into(), matcher("b"));
+        assert_eq!(cache.find("a").and_then(|found| found.get_error()), Some("a".into()));
+        cache.keep("c".into(), matcher("c"));
+        assert!(cache.find("b").is_none());
+        assert!(cache.find("a").is_some() && cache.find("c").is_some());
+        cache.keep("c".into(), matcher("again"));
+        assert_eq!(cache.entries.len(), 2);
     }
 }

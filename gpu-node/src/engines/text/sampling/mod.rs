@@ -13,3 +13,6 @@ mod sampler;
 pub use logprobs::{Logprobs, log_probabilities};
 pub use mask::TokenMask;
 pub use sampler::{Chosen, Sampler};
+
+#[cfg(test)]
+mod golden_tests;

@@ -21,3 +21,6 @@ pub use stop::StopMatcher;
 pub use template::{ChatRequest, ChatTemplate};
 pub use token_stream::TokenStream;
 pub use vocabulary::Vocabulary;
+
+#[cfg(test)]
+mod golden_tests;

@@ -150,12 +150,16 @@ fn named_sources(value: &Value) -> Vec<(String, String)> {
 
 /// Whether a template walks through the parts of a message's content, rather than printing it as text.
 fn iterates_over_content(source: &str) -> bool {
-    ["message.content", "message['content']", "message[\"content\"]", "content"].iter().any(
-        |content| {
-            source.contains(&format!(" in {content} %}}"))
-                || source.contains(&format!(" in {content} -%}}"))
-        },
-    )
+    source.split("{%").skip(1).any(|block| {
+        let block = block.split("%}").next().unwrap_or_default();
+        let mut words =
+            block.trim_matches(|letter: char| "+- ".contains(letter)).split_whitespace();
+        let is_loop = words.next() == Some("for");
+        let over = words.skip_while(|&word| word != "in").nth(1).unwrap_or_default();
+        // `message.content`, `message['content']`, or a variable that was set to it.
+        let name = over.rsplit(['.', '[']).next().unwrap_or_default();
+        is_loop && name.trim_matches(['\'', '"', ']']) == "content"
+    })
 }
 
 /// Arguments of tool calls as objects, and content of several texts as one text where the template prints it.
@@ -203,4 +207,28 @@ fn failed(error: impl std::fmt::Display) -> EngineError {
 fn refusal(error: &minijinja::Error) -> String {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     format!("the model's chat template refuses this conversation: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_over_the_content_is_seen_in_every_form() {
+        for source in [
+            "{% for part in message.content %}",
+            "{%- for part in message['content'] -%}",
+            "{%- for part in content|list %}{% for item in message[\"content\"] %}",
+            "{% for p in content if p.text %}",
+        ] {
+            assert!(iterates_over_content(source), "{source}");
+        }
+        for source in [
+            "{% if '</think>' in content %}",
+            "{% for message in messages %}{{ message.content }}",
+            "{% for part in message.contents %}",
+        ] {
+            assert!(!iterates_over_content(source), "{source}");
+        }
+    }
 }

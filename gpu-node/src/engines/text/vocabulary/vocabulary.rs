@@ -34,6 +34,8 @@ pub struct Vocabulary {
     is_control: Vec<bool>,
     is_spoken: Vec<bool>,
     end_tokens: Vec<u32>,
+    /// What the model wants before a text.
+    start_tokens: Vec<u32>,
 }
 
 impl Vocabulary {
@@ -41,7 +43,10 @@ impl Vocabulary {
     pub fn load(folder: &Path) -> Result<Self, EngineError> {
         let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).map_err(failed)?;
         let end_tokens = files::end_tokens(folder, &tokenizer)?;
-        Self::new(tokenizer, end_tokens)
+        let framed = tokenizer.encode_fast("", true).map_err(failed)?;
+        let start_tokens =
+            framed.get_ids().iter().copied().filter(|id| !end_tokens.contains(id)).collect();
+        Self::new(tokenizer, start_tokens, end_tokens)
     }
 
     /// The vocabulary in a GGUF file's header.
@@ -49,10 +54,15 @@ impl Vocabulary {
         let mut end_tokens = header.end_tokens.clone();
         end_tokens.sort_unstable();
         end_tokens.dedup();
-        Self::new(header.tokenizer()?, end_tokens)
+        let start_tokens = header.start_token.filter(|_| header.adds_start).into_iter().collect();
+        Self::new(header.tokenizer()?, start_tokens, end_tokens)
     }
 
-    fn new(mut tokenizer: Tokenizer, end_tokens: Vec<u32>) -> Result<Self, EngineError> {
+    fn new(
+        mut tokenizer: Tokenizer,
+        start_tokens: Vec<u32>,
+        end_tokens: Vec<u32>,
+    ) -> Result<Self, EngineError> {
         tokenizer.with_truncation(None).map_err(failed)?;
         tokenizer.with_padding(None);
         let pieces = Pieces::of(&tokenizer)?;
@@ -78,6 +88,7 @@ impl Vocabulary {
             is_control,
             is_spoken,
             end_tokens,
+            start_tokens,
         })
     }
 
@@ -123,9 +134,7 @@ impl Vocabulary {
 
     /// The tokens of a text to be continued: as `encode`, with what the model wants before a text.
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, EngineError> {
-        let framed = self.tokenizer.encode_fast("", true).map_err(failed)?;
-        let mut tokens: Vec<u32> =
-            framed.get_ids().iter().copied().filter(|id| !self.end_tokens.contains(id)).collect();
+        let mut tokens = self.start_tokens.clone();
         tokens.extend(self.encode(text)?);
         Ok(tokens)
     }
