@@ -2,6 +2,7 @@
 //!
 //! Knows the system through HTTP and the wire types of `shared` only. `npm run e2e` starts what it needs.
 
+pub mod answers;
 pub mod assertions;
 pub mod client;
 pub mod events;

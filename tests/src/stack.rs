@@ -35,8 +35,21 @@ pub struct Stack {
     pub node_token: String,
     /// The stand-in for Discord's webhook.
     pub discord_url: String,
+    pub(crate) plan: Plan,
     #[serde(skip)]
     dir: PathBuf,
+}
+
+/// What of its plan only the stories' own stand-ins need.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) secrets: Secrets,
+}
+
+/// Secrets that no client has.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Secrets {
+    pub(crate) node_join_token: String,
 }
 
 impl Stack {

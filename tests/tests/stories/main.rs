@@ -1,8 +1,10 @@
 //! One binary for all stories; they share one system and break it, so they run one at a time.
 
+mod assistant;
 mod bad_requests;
 mod bad_tokens;
 mod cancel_a_job;
+mod content_ideas;
 mod deliver_to_discord;
 mod double_click;
 mod lose_a_part;
