@@ -13,6 +13,9 @@ use crate::{
 
 const FRESH_FOR_MS: u64 = 10 * 60 * 1000;
 
+/// Keys of an issuer that can't be reached still serve, but no longer than this: one of them may have been withdrawn.
+const STALE_FOR_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// Between two fetches, so that made-up key names can't make us hammer the issuer.
 const FLOOR_MS: u64 = 30 * 1000;
 
@@ -49,8 +52,20 @@ enum Step {
     NoKeys,
 }
 
+/// The answer to a question for a key.
+#[derive(Default)]
+pub(super) struct Found {
+    /// `None` when the issuer has no such key.
+    pub(super) key: Option<Arc<Key>>,
+    /// Finding it, we learnt that a key of before is gone.
+    pub(super) is_any_withdrawn: bool,
+}
+
 impl KeySet {
     fn next_step(&mut self, wanted: Wanted<'_>, now_ms: u64) -> Step {
+        if now_ms.saturating_sub(self.fetched_ms) >= STALE_FOR_MS {
+            self.keys = None;
+        }
         let found = self.find(wanted);
         let is_fresh = now_ms.saturating_sub(self.fetched_ms) < FRESH_FOR_MS;
         let is_fetching = self
@@ -77,28 +92,31 @@ impl KeySet {
         matching_key(self.keys.as_deref()?, kid, algorithm).map(Arc::clone)
     }
 
-    fn keep(&mut self, fetched: Option<Vec<Arc<Key>>>, now_ms: u64) {
+    /// Takes over what was fetched; `true` when a key of before is not among it.
+    fn keep(&mut self, fetched: Option<Vec<Arc<Key>>>, now_ms: u64) -> bool {
         self.fetching_since_ms = None;
-        if let Some(keys) = fetched {
-            self.keys = Some(keys);
-            self.fetched_ms = now_ms;
-        }
+        let Some(keys) = fetched else { return false };
+        let before = self.keys.take().unwrap_or_default();
+        let is_any_withdrawn = before.iter().any(|key| !keys.contains(key));
+        self.keys = Some(keys);
+        self.fetched_ms = now_ms;
+        is_any_withdrawn
     }
 }
 
-/// The key a token asks for; `None` when its issuer has no such key.
+/// The key a token asks for.
 pub(super) async fn find_key(
     set: &Mutex<KeySet>,
     ports: &VerifierPorts,
     jwks_url: &str,
     wanted: Wanted<'_>,
-) -> Result<Option<Arc<Key>>> {
+) -> Result<Found> {
     let mut waited_ms = 0;
     loop {
         let step = lock(set)?.next_step(wanted, ports.clock.now_ms());
         match step {
-            Step::Use(key) => return Ok(Some(key)),
-            Step::UnknownKey => return Ok(None),
+            Step::Use(key) => return Ok(Found { key: Some(key), ..Found::default() }),
+            Step::UnknownKey => return Ok(Found::default()),
             Step::Fetch => return fetch(set, ports, jwks_url, wanted).await,
             Step::Wait if waited_ms < PATIENCE_MS => {
                 // Our own timer, not the other request's promise, which we may not await.
@@ -117,7 +135,7 @@ async fn fetch(
     ports: &VerifierPorts,
     jwks_url: &str,
     wanted: Wanted<'_>,
-) -> Result<Option<Arc<Key>>> {
+) -> Result<Found> {
     let answer = ports.key_sets.fetch(jwks_url).await;
     let (keys, failure) = match answer {
         Ok(document) => (parse_key_set(&document), "not a key set".to_owned()),
@@ -127,11 +145,11 @@ async fn fetch(
         tracing::warn!(jwks_url, failure, "an issuer's keys could not be fetched");
     }
     let mut set = lock(set)?;
-    set.keep(keys, ports.clock.now_ms());
+    let is_any_withdrawn = set.keep(keys, ports.clock.now_ms());
     if set.keys.is_none() {
         return Err(Error::unavailable("the token's issuer", failure));
     }
-    Ok(set.find(wanted))
+    Ok(Found { key: set.find(wanted), is_any_withdrawn })
 }
 
 fn lock(set: &Mutex<KeySet>) -> Result<std::sync::MutexGuard<'_, KeySet>> {

@@ -87,7 +87,7 @@ impl TokenVerifier {
         if let Ok(mut kept) = self.verified.lock() {
             // The cache knows tokens by their hash only: a dump of memory holds none.
             let anonymous = Caller { token: AccessToken::new(""), ..caller.clone() };
-            kept.keep(hash, anonymous, expires_s);
+            kept.keep(hash, anonymous, expires_s, now_s);
         }
         Ok(caller)
     }
@@ -136,8 +136,13 @@ impl TokenVerifier {
     ) -> Result<bool> {
         let Some(url) = &issuer.config.jwks_url else { return Ok(false) };
         let kid = token.header().key_id.as_deref();
-        let key = key_sets::find_key(&issuer.keys, &self.ports, url, (kid, algorithm)).await?;
-        let key = key.ok_or(invalid("unknown key"))?;
+        let found = key_sets::find_key(&issuer.keys, &self.ports, url, (kid, algorithm)).await?;
+        if found.is_any_withdrawn
+            && let Ok(mut kept) = self.verified.lock()
+        {
+            kept.clear();
+        }
+        let key = found.key.ok_or(invalid("unknown key"))?;
         self.ports.signatures.verify(algorithm, &key.jwk, signed, token.signature_bytes()).await
     }
 }

@@ -1,6 +1,6 @@
 //! When an issuer's keys are fetched, and what happens when they can't be.
 
-use edge::error::Error;
+use edge::{error::Error, ports::system::Clock};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -133,4 +133,45 @@ fn a_request_cancelled_while_it_fetches_does_not_lock_the_others_out() {
     app.key_sets.set_slow(0);
     assert!(is_accepted(&app, &token));
     assert!(app.world.clock.elapsed_ms() <= 6_000);
+}
+
+#[test]
+fn a_withdrawn_key_opens_nothing_any_more_not_even_with_a_token_seen_before() {
+    let app = app_with_key("one");
+    let old = fresh_token(&app, 1, "one");
+    assert!(is_accepted(&app, &old));
+    app.key_sets.publish(vec![KeyPair::es256(8).jwk("two")]);
+    app.world.clock.advance_ms(30_000);
+    assert!(is_accepted(&app, &old), "nobody has looked yet");
+    let new = signed_token(&claims(&app.world.clock, 2, None), &KeyPair::es256(8), "two");
+    assert!(is_accepted(&app, &new), "the new key made us look");
+    assert!(!is_accepted(&app, &old));
+}
+
+#[test]
+fn without_other_callers_a_withdrawn_key_is_missed_within_a_quarter_of_an_hour() {
+    let app = app_with_key("one");
+    let mut all = claims(&app.world.clock, 1, None);
+    all["exp"] = (app.world.clock.now_ms() / 1000 + 86_400).into();
+    let token = signed_token(&all, &KeyPair::es256(7), "one");
+    assert!(is_accepted(&app, &token));
+    app.key_sets.publish(vec![KeyPair::es256(8).jwk("two")]);
+    let mut minutes = 0;
+    while is_accepted(&app, &token) {
+        app.world.clock.advance_ms(60_000);
+        minutes += 1;
+        assert!(minutes <= 16);
+    }
+}
+
+#[test]
+fn keys_of_an_issuer_that_is_away_for_a_day_serve_no_longer() {
+    let app = app_with_key("one");
+    assert!(is_accepted(&app, &fresh_token(&app, 1, "one")));
+    app.key_sets.set_away(true);
+    app.world.clock.advance_ms(23 * 3_600_000);
+    assert!(is_accepted(&app, &fresh_token(&app, 2, "one")));
+    app.world.clock.advance_ms(3_600_000);
+    let answer = app.get("/api/admin/settings/prices").token(&fresh_token(&app, 3, "one")).send();
+    answer.problem(503);
 }
