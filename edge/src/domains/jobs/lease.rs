@@ -9,8 +9,11 @@ use shared::api::jobs::{Job, JobEvent, JobStatus};
 use super::{job_ports::JobPorts, progress};
 use crate::ports::stores::JobProgress;
 
-/// Progress is written to the row at most this often; watchers get every step.
+/// Progress is written to the row at most this often.
 const REPORT_INTERVAL_MS: u64 = 1_000;
+/// Watchers hear of it more often, but of whole percents only: every call counts against the platform's limit, and a run
+/// has 150 steps at most but fewer percents.
+const ANNOUNCE_INTERVAL_MS: u64 = 300;
 /// A delivery's time; the platform allows fifteen minutes, and storing takes some of them.
 const RUN_BUDGET_MS: u64 = 10 * 60 * 1_000;
 /// What is left of the lease when a run is handed to a fresh delivery.
@@ -34,6 +37,8 @@ pub struct Lease<'a> {
     present: JobProgress,
     reported_status: JobStatus,
     reported_ms: u64,
+    announced: JobProgress,
+    announced_ms: u64,
     began_ms: u64,
 }
 
@@ -42,10 +47,13 @@ impl<'a> Lease<'a> {
     pub fn new(ports: JobPorts<'a>, job: &Job) -> Self {
         let now_ms = ports.clock.now_ms();
         let opened = progress::opened();
+        let present = JobProgress { progress: opened.progress.max(job.progress), ..opened };
         Self {
             ports,
             job_id: job.id,
-            present: JobProgress { progress: opened.progress.max(job.progress), ..opened },
+            announced: present.clone(),
+            announced_ms: now_ms,
+            present,
             reported_status: job.status,
             reported_ms: now_ms,
             began_ms: now_ms,
@@ -69,21 +77,27 @@ impl<'a> Lease<'a> {
     }
 
     /// Tells the watchers how far the run is. That they miss one does no harm: the next says more.
-    pub async fn announce(&self) {
+    pub async fn announce(&mut self) {
+        self.announced = self.present.clone();
+        self.announced_ms = self.ports.clock.now_ms();
         if let Err(error) = self.ports.job_room.publish(self.event()).await {
             tracing::debug!(job_id = %self.job_id, %error, "the watchers were not told");
         }
     }
 
-    /// Moves on, if `next` is ahead: watchers hear of it now, the row at most once a second.
+    /// Moves on, if `next` is ahead: watchers hear of a new status now and of a new percent soon, the row within a second.
     pub async fn advance(&mut self, next: JobProgress) -> Kept<()> {
         let Some(next) = progress::forward(&self.present, next) else {
             return Ok(());
         };
         self.present = next;
-        self.announce().await;
-        let is_due =
-            self.ports.clock.now_ms().saturating_sub(self.reported_ms) >= REPORT_INTERVAL_MS;
+        let now_ms = self.ports.clock.now_ms();
+        let is_new_percent = self.present.progress != self.announced.progress;
+        let is_quiet = now_ms.saturating_sub(self.announced_ms) >= ANNOUNCE_INTERVAL_MS;
+        if self.present.status != self.announced.status || (is_new_percent && is_quiet) {
+            self.announce().await;
+        }
+        let is_due = now_ms.saturating_sub(self.reported_ms) >= REPORT_INTERVAL_MS;
         if is_due || self.present.status != self.reported_status {
             self.keep().await?;
         }
@@ -101,6 +115,10 @@ impl<'a> Lease<'a> {
             match select(work, tick).await {
                 Either::Left((done, _)) => return Ok(done),
                 Either::Right(((), unfinished)) => work = unfinished,
+            }
+            if self.present != self.announced {
+                // What was held back, when no later step brings it.
+                self.announce().await;
             }
             self.keep().await?;
         }

@@ -68,3 +68,19 @@ fn a_room_or_a_database_that_is_away_is_503() {
         app.get(&path).token(&token).send().problem(503);
     }
 }
+
+#[test]
+fn a_long_run_tells_whole_percents_and_not_more_than_three_a_second() {
+    for step_ms in [10, 100, 2_000] {
+        let behaviour = Behaviour { steps: 150, step_ms, ..Behaviour::default() };
+        let world = World::with_nodes([behaviour]);
+        let id = world.accepted(1);
+        world.run_to_the_end(id);
+        world.assert_completed_once(id, "150 steps");
+        let events = world.gates.events(id);
+        let most = (150 * step_ms / 300).min(76) + 6;
+        assert!(events.len() as u64 <= most, "{} events at {step_ms} ms a step", events.len());
+        let drawn: Vec<u8> = events.iter().map(|event| event.progress).collect();
+        assert!(drawn.windows(2).all(|pair| pair[0] <= pair[1]), "{drawn:?}");
+    }
+}

@@ -26,11 +26,12 @@ use super::{
     faults::{Fault, Faults, Part},
 };
 
-pub const STEPS: u32 = 12;
+const STEPS: u32 = 12;
 
 /// How a node behaves.
 #[derive(Clone)]
 pub struct Behaviour {
+    pub steps: u32,
     pub step_ms: u64,
     /// Milliseconds since the start of the test in which it can't be reached; it forgets its runs.
     pub is_down: Range<u64>,
@@ -46,6 +47,7 @@ pub struct Behaviour {
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
+            steps: STEPS,
             step_ms: 400,
             is_down: 0..0,
             is_full: 0..0,
@@ -147,14 +149,14 @@ impl FakeNodes {
 impl Node {
     fn events(&self, id: JobId) -> Option<Vec<(u64, NodeEvent)>> {
         let run = self.runs.get(&id)?;
-        let step_ms = self.behaviour.step_ms;
+        let Behaviour { steps, step_ms, .. } = self.behaviour;
         let mut events = vec![
             (run.opened_ms, NodeEvent::Queued { position: 0, estimated_ms: None }),
             (run.opened_ms, NodeEvent::Started),
         ];
-        for step in 1..=STEPS {
+        for step in 1..=steps {
             let at_ms = run.opened_ms + u64::from(step) * step_ms;
-            events.push((at_ms, NodeEvent::Progress { step, steps: STEPS }));
+            events.push((at_ms, NodeEvent::Progress { step, steps }));
         }
         let end = match run.failure {
             Some((code, is_retryable)) => {
@@ -168,7 +170,7 @@ impl Node {
                 model_revision: "r1".to_owned(),
                 engine_version: "e1".to_owned(),
                 queued_ms: 0,
-                run_ms: u64::from(STEPS) * step_ms,
+                run_ms: u64::from(steps) * step_ms,
             },
         };
         let ended_ms = events.last().map_or(0, |(at_ms, _)| *at_ms);
