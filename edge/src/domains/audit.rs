@@ -1,5 +1,9 @@
 //! The `audit` queue's consumer: entries become rows of `audit_logs`, in batches. An entry has its own id,
 //! so a repeated delivery is one row.
+//! Messages that other queues gave up leave their trace here too.
+
+use serde_json::json;
+use shared::ids::JobId;
 
 use crate::{
     domains::jobs::patience::may_pass,
@@ -57,6 +61,21 @@ async fn store_entry(admin: &dyn AdminStore, entry: &AuditEntry, delay_s: u32) -
         Err(error) => {
             tracing::warn!(%error, id = %entry.id, "an audit entry was not stored");
             Consumed::Retry { delay_s }
+        }
+    }
+}
+
+/// Notes for the admins that a message of another queue was given up, and which job it was about.
+pub async fn note_dead_letter(state: &AppState, queue: &str, job_id: Option<JobId>) -> Consumed {
+    tracing::error!(queue, ?job_id, "a message was delivered too often");
+    let action = format!("dead letter {queue}");
+    let (random, now_ms) = (state.random.bytes(), state.clock.now_ms());
+    let entry = AuditEntry::new(random, now_ms, None, action, json!({ "job_id": job_id }));
+    match state.queues.send_audit(entry).await {
+        Ok(()) => Consumed::Ack,
+        Err(error) => {
+            tracing::warn!(%error, "a dead letter was not noted");
+            Consumed::Retry { delay_s: OUTAGE_DELAY_S }
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::ids::{JobId, UserId};
 
+use super::system::rfc3339;
 use crate::error::Result;
 
 /// A message of the `generation` queue: ids, never content.
@@ -31,6 +32,20 @@ pub struct AuditEntry {
     pub metadata: Value,
     /// RFC 3339.
     pub timestamp: String,
+}
+
+impl AuditEntry {
+    /// An entry for what happens now; `random` becomes its id.
+    pub fn new(
+        random: [u8; 16],
+        now_ms: u64,
+        user_id: Option<UserId>,
+        action: String,
+        metadata: Value,
+    ) -> Self {
+        let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        Self { id, user_id, action, metadata, timestamp: rfc3339(now_ms) }
+    }
 }
 
 /// What becomes of a queue message after it was looked at.

@@ -1,4 +1,4 @@
-//! The `generation` queue's consumer: one message, one delivery of a job. Its dead letters are only recorded.
+//! The `generation` queue's consumer: one message, one delivery of a job. Its dead letters are noted for the admins.
 
 use super::{
     job_ports::JobPorts,
@@ -6,6 +6,7 @@ use super::{
     run::{RunOutcome, run_job},
 };
 use crate::{
+    domains::audit::note_dead_letter,
     ports::delivery::{Consumed, GenerationMessage},
     state::AppState,
 };
@@ -38,7 +39,6 @@ async fn hand_over(ports: &JobPorts<'_>, message: GenerationMessage) -> Consumed
 
 /// A message that was delivered too often. The job itself is not lost: its row is still open, and the reaper
 /// queues it again, until its attempts are used up and the database fails it.
-pub async fn consume_dead_generation(_: &AppState, message: GenerationMessage) -> Consumed {
-    tracing::error!(job_id = %message.job_id, "a generation message was delivered too often");
-    Consumed::Ack
+pub async fn consume_dead_generation(state: &AppState, message: GenerationMessage) -> Consumed {
+    note_dead_letter(state, "generation", Some(message.job_id)).await
 }

@@ -2,6 +2,7 @@
 
 use super::deliver::{Next, OutboxPorts, deliver_outbox};
 use crate::{
+    domains::audit::note_dead_letter,
     ports::delivery::{Consumed, OutboxMessage},
     state::AppState,
 };
@@ -43,7 +44,6 @@ async fn look_again(state: &AppState, delay_s: u32) -> Consumed {
 }
 
 /// A wake-up that failed too often. The rows are where they were, and the minute's tick wakes again.
-pub async fn consume_dead_outbox(_: &AppState, message: OutboxMessage) -> Consumed {
-    tracing::error!(job_id = ?message.job_id, "the outbox could not be delivered for a while");
-    Consumed::Ack
+pub async fn consume_dead_outbox(state: &AppState, message: OutboxMessage) -> Consumed {
+    note_dead_letter(state, "outbox", message.job_id).await
 }

@@ -6,10 +6,7 @@ use axum::http::Method;
 use serde_json::json;
 use shared::ids::UserId;
 
-use crate::{
-    http::context::RequestContext,
-    ports::{delivery::AuditEntry, system::rfc3339},
-};
+use crate::{http::context::RequestContext, ports::delivery::AuditEntry};
 
 /// State-changing by its verb alone: a node's pulse, every few seconds, says nothing about anyone.
 const UNAUDITED_ROUTES: &[&str] = &["/api/nodes/{id}/heartbeat"];
@@ -35,18 +32,15 @@ pub fn record(context: &Arc<RequestContext>, call: &Call<'_>) {
         return;
     }
     let now_ms = context.state.clock.now_ms();
-    let entry = AuditEntry {
-        id: uuid::Builder::from_random_bytes(context.state.random.bytes()).into_uuid().to_string(),
-        user_id: call.user_id,
-        action: format!("{} {}", call.method, call.route),
-        metadata: json!({
-            "status": call.status,
-            "ip_prefix": context.client_ip.map(ip_prefix),
-            "request_id": context.request_id,
-            "response_time_ms": now_ms.saturating_sub(context.started_ms),
-        }),
-        timestamp: rfc3339(now_ms),
-    };
+    let metadata = json!({
+        "status": call.status,
+        "ip_prefix": context.client_ip.map(ip_prefix),
+        "request_id": context.request_id,
+        "response_time_ms": now_ms.saturating_sub(context.started_ms),
+    });
+    let action = format!("{} {}", call.method, call.route);
+    let random = context.state.random.bytes();
+    let entry = AuditEntry::new(random, now_ms, call.user_id, action, metadata);
     let (queues, request_id) = (Arc::clone(&context.state.queues), context.request_id.clone());
     context.state.background.spawn(Box::pin(async move {
         if let Err(error) = queues.send_audit(entry).await {

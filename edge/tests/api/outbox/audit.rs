@@ -1,12 +1,16 @@
 //! The audit queue's consumer: no entry is lost, none is stored twice.
 
 use edge::{
-    domains::audit::{consume_audit, consume_dead_audit},
-    ports::delivery::{AuditEntry, Consumed},
+    domains::{
+        audit::{consume_audit, consume_dead_audit},
+        jobs::generation_consumer::consume_dead_generation,
+        outbox::outbox_consumer::consume_dead_outbox,
+    },
+    ports::delivery::{AuditEntry, Consumed, GenerationMessage, OutboxMessage},
 };
 use serde_json::json;
 
-use crate::support::{app::TestApp, faults::Part};
+use crate::support::{app::TestApp, faults::Part, world::job_id};
 
 fn entries(ids: &[&str]) -> Vec<AuditEntry> {
     let entry = |id: &&str| AuditEntry {
@@ -53,4 +57,22 @@ fn one_bad_entry_keeps_no_other_out() {
     let stored: Vec<_> =
         app.world.database.tables().audit.iter().map(|entry| entry.id.clone()).collect();
     assert_eq!(stored, ["a", "c"]);
+}
+
+#[test]
+fn a_message_that_another_queue_gave_up_leaves_a_trace() {
+    let app = TestApp::new();
+    let job_id = job_id(7);
+    let settled =
+        app.world.clock.run(consume_dead_generation(&app.state, GenerationMessage { job_id }));
+    assert_eq!(settled, Consumed::Ack);
+    let settled = app
+        .world
+        .clock
+        .run(consume_dead_outbox(&app.state, OutboxMessage { job_id: Some(job_id) }));
+    assert_eq!(settled, Consumed::Ack);
+    let noted = app.world.queues.audit();
+    let actions: Vec<_> = noted.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["dead letter generation", "dead letter outbox"]);
+    assert!(noted.iter().all(|entry| entry.metadata["job_id"] == job_id.to_string()));
 }
