@@ -64,11 +64,13 @@ pub fn begin_key(
 }
 
 impl KeyRecord {
-    /// Keeps the answer; `None` frees the key for another try.
+    /// Keeps the answer; `None` frees the key for another try. The first answer stays: a bearer that was taken for dead
+    /// may still come with a worse one.
     pub fn finish(&mut self, answer: Option<StoredAnswer>) {
-        self.stage = match answer {
-            Some(answer) => Stage::Answered { answer },
-            None => Stage::Freed,
+        self.stage = match (&self.stage, answer) {
+            (Stage::Answered { .. }, _) => return,
+            (_, Some(answer)) => Stage::Answered { answer },
+            (_, None) => Stage::Freed,
         };
     }
 
@@ -102,11 +104,23 @@ mod tests {
     }
 
     #[test]
+    fn a_bearer_taken_for_dead_can_not_take_the_answer_back() {
+        let mut record = begun(0);
+        record = begin_key(Some(record), "body", job(2), ALIVE_FOR_MS).1.unwrap();
+        record.finish(Some(answer()));
+        record.finish(None);
+        record.finish(Some(StoredAnswer { status: 409, ..answer() }));
+        let state = begin_key(Some(record), "body", job(3), ALIVE_FOR_MS + 1).0;
+        assert_eq!(state, KeyState::Answered { answer: answer() });
+    }
+
+    #[test]
     fn another_body_is_a_mismatch_at_every_stage_but_a_freed_one() {
         let mut record = begun(0);
         assert_eq!(begin_key(Some(record.clone()), "other", job(2), 1).0, KeyState::Mismatch);
         record.finish(Some(answer()));
-        assert_eq!(begin_key(Some(record.clone()), "other", job(2), 1).0, KeyState::Mismatch);
+        assert_eq!(begin_key(Some(record), "other", job(2), 1).0, KeyState::Mismatch);
+        let mut record = begun(0);
         record.finish(None);
         assert_eq!(
             begin_key(Some(record), "other", job(2), 1).0,
