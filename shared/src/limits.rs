@@ -27,8 +27,8 @@ pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 /// Jobs, scenes or rows on one page.
 pub const PAGE_MAX: u64 = 100;
 
-/// Credits one scene costs.
-pub const SCENE_CREDITS: i64 = 1;
+/// Credits a job costs whose kind the setting `prices` does not name; the database's functions say the same.
+pub const JOB_CREDITS_DEFAULT: i64 = 1;
 
 /// Jobs of one user under way at once; more wait for their own earlier ones.
 pub const OPEN_JOBS_PER_USER_MAX: u64 = 4;

@@ -19,35 +19,29 @@ as $$
       );
 $$;
 
-create or replace function public.get_credits() returns jsonb
-language plpgsql volatile security definer set search_path = ''
+create or replace function private.describe_account(p_user_id uuid) returns jsonb
+language sql stable set search_path = ''
 as $$
-declare
-  caller uuid := private.require_user();
-begin
-  perform private.ensure_welcome_grant(caller);
-  return (
-    select jsonb_build_object(
-      'balance', credits.balance,
-      'reserved', credits.reserved,
-      'open_jobs', coalesce((
-        select jsonb_agg(jsonb_build_object('id', id, 'credits', jobs.credits) order by created_at, id)
-        from public.jobs
-        where user_id = caller and finished_at is null
-      ), '[]'),
-      'open_texts', coalesce((
-        select jsonb_agg(jsonb_build_object('id', run.id, 'credits', run.reserved) order by run.created_at, run.id)
-        from public.text_runs run
-        where run.user_id = caller and run.status = 'running' and private.is_open_text(run)
-      ), '[]')
-    )
-    from private.read_credits(caller) credits
-  );
-end;
+  select jsonb_build_object(
+    'balance', credits.balance,
+    'reserved', credits.reserved,
+    'open_jobs', coalesce((
+      select jsonb_agg(jsonb_build_object('id', id, 'credits', jobs.credits) order by created_at, id)
+      from public.jobs
+      where user_id = p_user_id and finished_at is null
+    ), '[]'),
+    'open_texts', coalesce((
+      select jsonb_agg(jsonb_build_object('id', run.id, 'credits', run.reserved) order by run.created_at, run.id)
+      from public.text_runs run
+      where run.user_id = p_user_id and run.status = 'running' and private.is_open_text(run)
+    ), '[]'),
+    'prices', jsonb_build_object('scene', private.read_figure('prices', 'scene', 1))
+  )
+  from private.read_credits(p_user_id) credits;
 $$;
 
 comment on function public.get_credits() is
-  'The caller''s balance, what open jobs and texts reserve of it, and those. Gives the welcome grant if it is due.';
+  'The caller''s balance, what open jobs and texts reserve of it, those, and what new jobs cost. Gives the welcome grant if it is due.';
 
 -- Begun thousands count as whole ones.
 create function private.price_of_text(p_tokens bigint) returns integer

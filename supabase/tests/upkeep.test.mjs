@@ -98,7 +98,7 @@ describe('retention', () => {
 test('job_counts names every status and follows what happens', async () => {
   const before = await ok(service.rpc('job_counts'));
   assert.deepEqual(Object.keys(before).sort(), [
-    'cancelled', 'completed', 'failed', 'generating', 'initializing',
+    'cancelled', 'completed', 'counter_accounts_corrected', 'counter_files_removed', 'failed', 'generating', 'initializing',
     'outbox_dead', 'outbox_delivered', 'outbox_pending', 'queued', 'saving',
   ]);
   await createJob(owner);

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
-use shared::ids::{JobId, UserId};
+use shared::{
+    api::jobs::JobKind,
+    ids::{JobId, UserId},
+};
 use worker::{Env, send::SendFuture};
 
 use super::stub::Object;
@@ -34,10 +37,10 @@ impl Account for DurableAccount {
         &self,
         user: UserId,
         job: JobId,
-        credits: i64,
+        kind: JobKind,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
-        self.call(user, AccountCall::Reserve { job, credits, ledger }).await
+        self.call(user, AccountCall::Reserve { job, kind, ledger }).await
     }
 
     async fn reserve_text(
@@ -56,6 +59,10 @@ impl Account for DurableAccount {
 
     async fn forget_balance(&self, user: UserId) -> Result<()> {
         self.call(user, AccountCall::ForgetBalance).await
+    }
+
+    async fn compare(&self, user: UserId, ledger: LedgerState) -> Result<u64> {
+        self.call(user, AccountCall::Compare { ledger }).await
     }
 
     async fn begin_key(

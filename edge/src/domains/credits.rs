@@ -1,11 +1,7 @@
-//! Credits: what a job costs, and what a caller has left.
+//! Credits: what a caller has left.
 
 use axum::Json;
-use shared::{
-    api::{credits::Credits, jobs::JobKind},
-    errors::ErrorBody,
-    limits::{SCENE_CREDITS, TEXT_CREDITS_PER_1000_TOKENS},
-};
+use shared::{api::credits::Credits, errors::ErrorBody, limits::TEXT_CREDITS_PER_1000_TOKENS};
 
 use crate::{
     caller::Caller,
@@ -27,14 +23,6 @@ pub fn routes() -> Routes {
 ))]
 pub async fn read_credits(State(state): State, caller: Caller) -> Result<Json<Credits>> {
     find_credits(state.jobs.as_ref(), &caller).await.map(Json)
-}
-
-/// What a job of a kind costs when it completes. The database keeps its own price, in `settings`, which is
-/// what the ledger is charged; if they differ, the account is wrong until it is next rebuilt from the ledger.
-pub fn price_of(kind: JobKind) -> i64 {
-    match kind {
-        JobKind::Scene => SCENE_CREDITS,
-    }
 }
 
 /// What so many tokens cost, begun thousands counting as whole ones; as with jobs, the database's own price is charged.

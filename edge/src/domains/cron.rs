@@ -1,6 +1,10 @@
 //! What the clock starts, once a minute. One part's failure keeps no other from its turn.
 
-use super::jobs::{reaper_cron, retention_cron};
+use super::{
+    account_cron,
+    jobs::{reaper_cron, retention_cron},
+    scenes::stray_files_cron,
+};
 use crate::{ports::delivery::OutboxMessage, state::AppState};
 
 /// One minute's duties.
@@ -22,5 +26,17 @@ pub async fn run_minute(state: &AppState) {
         && let Err(error) = state.texts.delete_old().await
     {
         tracing::error!(%error, "retention of texts failed");
+    }
+    if account_cron::is_due(state.clock.now_ms())
+        && let Err(error) =
+            account_cron::compare_accounts(jobs, state.account.as_ref(), state.random.as_ref())
+                .await
+    {
+        tracing::error!(%error, "the accounts were not compared with the ledger");
+    }
+    if stray_files_cron::is_due(state.clock.now_ms())
+        && let Err(error) = stray_files_cron::remove_stray_files(jobs, state.scenes.as_ref()).await
+    {
+        tracing::error!(%error, "stray files were not removed");
     }
 }

@@ -18,6 +18,22 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Before the statuses of outbox rows in what the store counts.
 const OUTBOX_PREFIX: &str = "outbox_";
+/// And before the names of counters.
+const COUNTER_PREFIX: &str = "counter_";
+
+/// Counters of the database and their metrics.
+const COUNTERS: [(&str, &str, &str); 2] = [
+    (
+        "counter_accounts_corrected",
+        "chandelle_accounts_corrected_total",
+        "Accounts that had drifted from the ledger.",
+    ),
+    (
+        "counter_files_removed",
+        "chandelle_files_removed_total",
+        "Files without a row that were removed.",
+    ),
+];
 
 pub fn routes() -> Routes {
     routes![read_metrics]
@@ -80,11 +96,12 @@ fn texts_text(totals: &[TextTotals]) -> String {
 fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
     let mut text = String::new();
     let is_outbox = |name: &str| name.starts_with(OUTBOX_PREFIX);
-    family(&mut text, "chandelle_jobs", "Jobs by status.");
-    for (status, count) in counts.iter().filter(|(name, _)| !is_outbox(name)) {
+    family(&mut text, "chandelle_jobs", "gauge", "Jobs by status.");
+    let is_counter = |name: &str| name.starts_with(COUNTER_PREFIX);
+    for (status, count) in counts.iter().filter(|(name, _)| !is_outbox(name) && !is_counter(name)) {
         sample(&mut text, &format!("chandelle_jobs{{status=\"{}\"}}", escaped(status)), *count);
     }
-    family(&mut text, "chandelle_outbox_messages", "Messages to third parties by status.");
+    family(&mut text, "chandelle_outbox_messages", "gauge", "Messages to third parties by status.");
     for (name, count) in counts.iter().filter(|(name, _)| is_outbox(name)) {
         let status = escaped(name.trim_start_matches(OUTBOX_PREFIX));
         sample(&mut text, &format!("chandelle_outbox_messages{{status=\"{status}\"}}"), *count);
@@ -99,15 +116,20 @@ fn metrics_text(counts: &[(String, u64)], nodes: &[NodeState]) -> String {
         ("chandelle_nodes_texts", "Texts under way on all nodes.", sum(|node| node.texts)),
     ];
     for (name, help, value) in gauges {
-        family(&mut text, name, help);
+        family(&mut text, name, "gauge", help);
+        sample(&mut text, name, value);
+    }
+    for (counted, name, help) in COUNTERS {
+        let value = counts.iter().find(|(name, _)| name == counted).map_or(0, |(_, value)| *value);
+        family(&mut text, name, "counter", help);
         sample(&mut text, name, value);
     }
     text
 }
 
-fn family(text: &mut String, name: &str, help: &str) {
+fn family(text: &mut String, name: &str, kind: &str, help: &str) {
     // Writing to a string can't fail.
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 fn counter(text: &mut String, name: &str, help: &str) {

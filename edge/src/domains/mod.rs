@@ -1,5 +1,6 @@
 //! What the edge is for, one module per domain: `routes()`, handlers, services.
 
+pub mod account_cron;
 pub mod admin;
 pub mod ai;
 pub mod ai_assistant;

@@ -1,9 +1,11 @@
 //! The three Durable Objects, as roles: a user's account, a job's room, and the fleet in `fleet.rs`.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared::{
-    api::jobs::JobEvent,
+    api::jobs::{JobEvent, JobKind},
     ids::{JobId, UserId},
 };
 
@@ -18,6 +20,9 @@ pub struct LedgerState {
     /// Texts that are being written.
     #[serde(default)]
     pub open_texts: Vec<OpenReservation>,
+    /// What new jobs cost, by kind.
+    #[serde(default)]
+    pub prices: BTreeMap<String, i64>,
 }
 
 /// Credits held for a job or a text that has not ended.
@@ -70,11 +75,13 @@ pub struct StoredAnswer {
 /// One user's gate: credits, idempotency keys, number of jobs under way. Each call is one atomic step.
 #[async_trait]
 pub trait Account: Send + Sync {
+    /// Holds what a job of this kind costs, by the prices that the ledger was last read with. The row, once stored, has the
+    /// price that counts: it is what `settle` is told.
     async fn reserve(
         &self,
         user: UserId,
         job: JobId,
-        credits: i64,
+        kind: JobKind,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation>;
     /// The same for a text, which counts against a cap of its own.
@@ -89,6 +96,8 @@ pub trait Account: Send + Sync {
     async fn settle(&self, user: UserId, job: JobId, charged: i64) -> Result<()>;
     /// Forgets everything but idempotency keys, so that the next reservation asks for the ledger.
     async fn forget_balance(&self, user: UserId) -> Result<()>;
+    /// Takes over what the ledger says, unless the account is busy; by how many credits it was wrong.
+    async fn compare(&self, user: UserId, ledger: LedgerState) -> Result<u64>;
     /// Registers a key; `job` is used if the key is fresh.
     async fn begin_key(
         &self,

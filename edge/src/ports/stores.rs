@@ -9,7 +9,7 @@ use shared::{
         jobs::{Job, JobError, JobKind, JobOutput, JobStatus},
         scenes::Scene,
     },
-    ids::{JobId, SceneId},
+    ids::{JobId, SceneId, UserId},
 };
 
 use super::{NativeResponse, delivery::AuditEntry, gates::LedgerState};
@@ -70,10 +70,22 @@ pub trait JobStore: Send + Sync {
     async fn fail(&self, id: JobId, error: &JobError) -> Result<Ending>;
     /// Jobs that were stored but never queued, or whose lease ran out.
     async fn reap(&self, limit: u32, queued_grace_s: u32) -> Result<Vec<JobId>>;
+    /// People who did something of late, by id, from after `after`.
+    async fn accounts(&self, after: UserId, limit: u32) -> Result<Vec<AccountState>>;
+    /// Counts something that was put right, for metrics.
+    async fn add_to_counter(&self, counter: &str, by: u64) -> Result<()>;
     /// Numbers per status, for metrics.
     async fn counts(&self) -> Result<Vec<(String, u64)>>;
     /// Deletes what is past its retention; numbers per table.
     async fn delete_old_rows(&self) -> Result<Vec<(String, u64)>>;
+}
+
+/// What the ledger says of one person.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AccountState {
+    pub user_id: UserId,
+    #[serde(flatten)]
+    pub ledger: LedgerState,
 }
 
 /// How far a job is.
@@ -98,6 +110,10 @@ pub trait SceneStore: Send + Sync {
     async fn delete(&self, token: &AccessToken, id: SceneId) -> Result<bool>;
     /// The picture, streamed from storage with the caller's own token.
     async fn picture(&self, token: &AccessToken, scene: &Scene) -> Result<Option<NativeResponse>>;
+    /// Paths of files whose job has ended without them.
+    async fn stray_files(&self, limit: u32) -> Result<Vec<String>>;
+    /// Removes a file as the service; one that isn't there is removed already.
+    async fn remove_file(&self, path: &str) -> Result<()>;
 }
 
 /// One undelivered message to a third party.

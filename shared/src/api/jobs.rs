@@ -135,6 +135,9 @@ pub struct Job {
     /// Empty until `completed`.
     pub outputs: Vec<JobOutput>,
     pub error: Option<JobError>,
+    /// Its price, fixed when it was accepted and charged when it completes.
+    #[serde(default)]
+    pub credits: i64,
     /// Times it was started on a node.
     pub attempts: u32,
     /// RFC 3339, as are the others.

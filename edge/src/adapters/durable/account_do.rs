@@ -37,8 +37,8 @@ impl DurableObject for AccountDo {
     async fn fetch(&self, request: Request) -> Result<Response> {
         let now_ms = now_ms();
         match order(request).await? {
-            AccountCall::Reserve { job, credits, ledger } => {
-                answer(&self.change(|gate| gate.reserve(job, credits, ledger, now_ms))?)
+            AccountCall::Reserve { job, kind, ledger } => {
+                answer(&self.change(|gate| gate.reserve(job, kind, ledger, now_ms))?)
             }
             AccountCall::ReserveText { run, credits, ledger } => {
                 answer(&self.change(|gate| gate.reserve_text(run, credits, ledger, now_ms))?)
@@ -47,6 +47,9 @@ impl DurableObject for AccountDo {
                 answer(&self.change(|gate| gate.settle(job, charged, now_ms))?)
             }
             AccountCall::ForgetBalance => answer(&self.change(AccountGate::forget_balance)?),
+            AccountCall::Compare { ledger } => {
+                answer(&self.change(|gate| gate.compare(ledger, now_ms))?)
+            }
             AccountCall::BeginKey { key, fingerprint, job } => {
                 let (state, change) =
                     idempotency::begin_key(self.find_key(&key)?, &fingerprint, job, now_ms);

@@ -10,7 +10,7 @@ use shared::{
         Page,
         jobs::{Job, JobError, JobKind, JobOutput, JobStatus, JobsRemoved},
     },
-    ids::JobId,
+    ids::{JobId, UserId},
 };
 
 use super::{
@@ -22,9 +22,12 @@ use crate::{
     error::{Error, Result},
     ports::{
         gates::LedgerState,
-        stores::{Claim, Ending, JobFilter, JobProgress, JobStore},
+        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore},
     },
 };
+
+/// Whoever did something within it is compared: several comparisons' time, should one be missed.
+const ACTIVE_FOR_S: u32 = 3_600;
 
 /// Jobs in Supabase.
 pub struct SupabaseJobStore {
@@ -166,6 +169,16 @@ impl JobStore for SupabaseJobStore {
         let order = json!({ "p_limit": limit, "p_queued_grace_seconds": queued_grace_s });
         let reaped: Vec<Reaped> = self.as_service("reap_jobs", order).await?;
         Ok(reaped.into_iter().map(|job| job.id).collect())
+    }
+
+    async fn accounts(&self, after: UserId, limit: u32) -> Result<Vec<AccountState>> {
+        let page = json!({ "p_after": after, "p_limit": limit, "p_since_seconds": ACTIVE_FOR_S });
+        self.as_service("list_accounts", page).await
+    }
+
+    async fn add_to_counter(&self, counter: &str, by: u64) -> Result<()> {
+        let order = json!({ "p_name": counter, "p_by": by });
+        self.as_service::<Value>("add_to_counter", order).await.map(drop)
     }
 
     async fn counts(&self) -> Result<Vec<(String, u64)>> {

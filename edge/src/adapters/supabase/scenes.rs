@@ -1,8 +1,9 @@
-//! The table `scenes`, and the pictures in storage. Everything here runs as the caller.
+//! The table `scenes`, and the pictures in storage: as the caller, but for files that nobody's row shows.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::json;
 use shared::{
     api::{Page, scenes::Scene},
     ids::SceneId,
@@ -20,6 +21,9 @@ use crate::{
     error::Result,
     ports::{NativeResponse, stores::SceneStore},
 };
+
+/// Far longer than storing a picture and finishing its job takes.
+const STRAY_AFTER_S: u32 = 15 * 60;
 
 /// Scenes in Supabase. `image_url` is the picture's bucket and path here.
 pub struct SupabaseSceneStore {
@@ -47,7 +51,7 @@ impl SceneStore for SupabaseSceneStore {
     async fn delete(&self, token: &AccessToken, id: SceneId) -> Result<bool> {
         let Some(scene) = self.find(token, id).await? else { return Ok(false) };
         // The file first: a row without a file can be deleted again, a file without a row would be forgotten.
-        SendFuture::new(storage::delete(&self.client, token, &scene.image_url)).await?;
+        SendFuture::new(storage::delete(&self.client, Role::User(token), &scene.image_url)).await?;
         let query = format!("scenes?id=eq.{id}");
         self.client.write(Role::User(token), ("DELETE", &query), "return=minimal", None).await?;
         Ok(true)
@@ -59,5 +63,14 @@ impl SceneStore for SupabaseSceneStore {
             Ok(found.map(native_response))
         })
         .await
+    }
+
+    async fn stray_files(&self, limit: u32) -> Result<Vec<String>> {
+        let order = json!({ "p_limit": limit, "p_age_seconds": STRAY_AFTER_S });
+        self.client.rpc(Role::Service, "find_stray_files", order).await
+    }
+
+    async fn remove_file(&self, path: &str) -> Result<()> {
+        SendFuture::new(storage::delete(&self.client, Role::Service, path)).await
     }
 }

@@ -32,10 +32,10 @@ pub(super) async fn read(
     }
 }
 
-/// Removes a file of the caller; one that isn't there is removed already.
-pub(super) async fn delete(client: &SupabaseClient, token: &AccessToken, path: &str) -> Result<()> {
+/// Removes a file; one that isn't there is removed already.
+pub(super) async fn delete(client: &SupabaseClient, role: Role<'_>, path: &str) -> Result<()> {
     let path = format!("/storage/v1/object/{path}");
-    let call = client.call(Role::User(token), "DELETE", &path, TIMEOUT_MS);
+    let call = client.call(role, "DELETE", &path, TIMEOUT_MS);
     let answer = call.send().await.map_err(storage_away)?;
     let text = answer.text().await.map_err(storage_away)?;
     match answer.status() {

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     caller::{AccessToken, Caller},
-    domains::credits::price_of,
     error::{Error, Result},
     ports::{delivery::GenerationMessage, gates::Reservation},
 };
@@ -95,11 +94,11 @@ fn model_of<'a>(ports: &JobPorts<'a>, kind: JobKind) -> &'a str {
 
 async fn reserve(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<()> {
     // If only the answer to a reservation is lost, the account frees it at its next look into the ledger.
-    let (user, credits) = (caller.user_id, price_of(new.kind));
-    let mut reservation = ports.account.reserve(user, new.id, credits, None).await?;
+    let user = caller.user_id;
+    let mut reservation = ports.account.reserve(user, new.id, new.kind, None).await?;
     if reservation == Reservation::NeedsLedger {
         let ledger = ports.jobs.ledger(&caller.token).await?;
-        reservation = ports.account.reserve(user, new.id, credits, Some(ledger)).await?;
+        reservation = ports.account.reserve(user, new.id, new.kind, Some(ledger)).await?;
     }
     match reservation {
         Reservation::Granted => Ok(()),

@@ -1,13 +1,12 @@
 //! Telling everyone who must know that a job has its end state: the account, the watchers, the outbox.
 
 use shared::{
-    api::jobs::{Job, JobError, JobEvent, JobKind, JobStatus},
+    api::jobs::{Job, JobError, JobEvent, JobStatus},
     ids::UserId,
 };
 
 use super::{job_ports::JobPorts, patience::patiently};
 use crate::{
-    domains::credits::price_of,
     error::Result,
     ports::{delivery::OutboxMessage, stores::Ending},
 };
@@ -16,13 +15,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndedJob {
     pub user_id: UserId,
-    pub kind: JobKind,
+    /// Its price, as the row has it.
+    pub credits: i64,
     pub event: JobEvent,
 }
 
 impl From<&Job> for EndedJob {
     fn from(job: &Job) -> Self {
-        Self { user_id: job.user_id, kind: job.kind, event: event_of(job) }
+        Self { user_id: job.user_id, credits: job.credits, event: event_of(job) }
     }
 }
 
@@ -42,7 +42,7 @@ pub fn event_of(job: &Job) -> JobEvent {
 pub async fn conclude(ports: &JobPorts<'_>, ended: &EndedJob) -> Result<()> {
     let job_id = ended.event.job_id;
     let charged = match ended.event.status {
-        JobStatus::Completed => price_of(ended.kind),
+        JobStatus::Completed => ended.credits,
         _ => 0,
     };
     let settled = ports.account.settle(ended.user_id, job_id, charged).await;

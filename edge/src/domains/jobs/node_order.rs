@@ -71,6 +71,7 @@ mod tests {
             input,
             outputs: Vec::new(),
             error: None,
+            credits: 1,
             attempts: 1,
             created_at: "2026-11-21T00:00:00Z".to_owned(),
             started_at: None,

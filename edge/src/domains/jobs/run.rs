@@ -235,7 +235,7 @@ async fn conclude_found(ports: &JobPorts<'_>, job: &Job, status: JobStatus) -> R
         message: status.to_string(),
         error,
     };
-    let ended = EndedJob { user_id: job.user_id, kind: job.kind, event };
+    let ended = EndedJob { user_id: job.user_id, credits: job.credits, event };
     patiently(ports.clock, || conclude(ports, &ended)).await
 }
 

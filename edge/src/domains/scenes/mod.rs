@@ -2,6 +2,7 @@
 
 pub mod handlers;
 pub mod service;
+pub mod stray_files_cron;
 
 use crate::{http::routes::Routes, routes};
 

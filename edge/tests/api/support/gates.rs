@@ -20,7 +20,7 @@ use edge::{
     },
 };
 use shared::{
-    api::jobs::JobEvent,
+    api::jobs::{JobEvent, JobKind},
     ids::{JobId, UserId},
 };
 
@@ -75,11 +75,11 @@ impl Account for FakeGates {
         &self,
         user: UserId,
         job: JobId,
-        credits: i64,
+        kind: JobKind,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
         self.faults.pass(Part::Gate, "account.reserve", || {
-            Ok(self.with_account(user, |gate, now| gate.reserve(job, credits, ledger, now)))
+            Ok(self.with_account(user, |gate, now| gate.reserve(job, kind, ledger, now)))
         })
     }
 
@@ -107,6 +107,12 @@ impl Account for FakeGates {
         self.faults.pass(Part::Gate, "account.forget_balance", || {
             self.with_account(user, |gate, _| gate.forget_balance());
             Ok(())
+        })
+    }
+
+    async fn compare(&self, user: UserId, ledger: LedgerState) -> Result<u64> {
+        self.faults.pass(Part::Gate, "account.compare", || {
+            Ok(self.with_account(user, |gate, now| gate.compare(ledger, now)))
         })
     }
 

@@ -1,12 +1,14 @@
 //! The functions around `jobs`.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use edge::{
     caller::AccessToken,
     error::{Error, Result},
     ports::{
         gates::{LedgerState, OpenReservation},
-        stores::{Claim, Ending, JobFilter, JobProgress, JobStore, OutboxRow},
+        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore, OutboxRow},
     },
 };
 use serde_json::{Value, json};
@@ -16,8 +18,8 @@ use shared::{
         jobs::{Job, JobError, JobKind, JobOutput, JobStatus},
         scenes::{CreateScene, Scene},
     },
-    ids::{JobId, SceneId},
-    limits::{JOB_ATTEMPTS_MAX, SCENE_CREDITS},
+    ids::{JobId, SceneId, UserId},
+    limits::JOB_ATTEMPTS_MAX,
 };
 
 use super::{FakeDatabase, JobRow, OutboxEntry, Tables, TextRow, timestamp};
@@ -56,7 +58,7 @@ impl Tables {
         row.job.progress = 100;
         row.job.message = String::new();
         row.job.outputs = outputs.to_vec();
-        let (job, credits) = (row.job.clone(), row.credits);
+        let (job, credits) = (row.job.clone(), row.job.credits);
         let path = outputs[0].path.clone();
         self.charges.push((job.user_id, id, credits));
         self.scenes.push(scene_of(&job, &path));
@@ -84,6 +86,25 @@ impl Tables {
             created_at: Some(timestamp(now_ms)),
         };
         self.outbox.push(OutboxEntry { row, due_ms: now_ms });
+    }
+
+    /// What a job costs, by kind: the setting `prices`.
+    fn prices(&self) -> BTreeMap<String, i64> {
+        let set = self.settings.get("prices").and_then(|prices| prices["scene"].as_i64());
+        BTreeMap::from([("scene".to_owned(), set.unwrap_or(1))])
+    }
+
+    fn ledger(&self, user: UserId) -> LedgerState {
+        let own = self.jobs.values().filter(|row| row.job.user_id == user);
+        let open = own.filter(|row| !row.job.status.is_end());
+        let held = |row: &JobRow| OpenReservation { id: row.job.id, credits: row.job.credits };
+        let open_jobs = open.map(held).collect();
+        let is_open = |text: &&TextRow| text.user_id == user && text.bill.is_none();
+        let open_texts = self.texts.iter().filter(|(_, text)| is_open(text));
+        let open_texts = open_texts
+            .map(|(id, text)| OpenReservation { id: *id, credits: text.reserved })
+            .collect();
+        LedgerState { balance: self.credits(user).0, open_jobs, open_texts, prices: self.prices() }
     }
 
     fn ending(&self, id: JobId, applied: Option<Job>) -> Result<Ending> {
@@ -127,7 +148,8 @@ impl JobStore for FakeDatabase {
                 };
             }
             let (balance, reserved) = tables.credits(user_id);
-            if balance - reserved < SCENE_CREDITS {
+            let credits = tables.prices()[kind.as_str()];
+            if balance - reserved < credits {
                 return Err(Error::NoCredit { balance, reserved });
             }
             let job = Job {
@@ -140,19 +162,15 @@ impl JobStore for FakeDatabase {
                 input: input.clone(),
                 outputs: Vec::new(),
                 error: None,
+                credits,
                 attempts: 0,
                 created_at: timestamp(now_ms),
                 started_at: None,
                 finished_at: None,
             };
             let number = tables.jobs.len() as u64;
-            let row = JobRow {
-                job: job.clone(),
-                credits: SCENE_CREDITS,
-                lease_until_ms: None,
-                queued_at_ms: now_ms,
-                number,
-            };
+            let row =
+                JobRow { job: job.clone(), lease_until_ms: None, queued_at_ms: now_ms, number };
             tables.jobs.insert(id, row);
             Ok(job)
         })
@@ -219,19 +237,7 @@ impl JobStore for FakeDatabase {
     async fn ledger(&self, token: &AccessToken) -> Result<LedgerState> {
         self.call("jobs.ledger", |tables, _| {
             let (user, _) = tables.caller(token)?;
-            let (balance, _) = tables.credits(user);
-            let open_jobs = tables
-                .jobs
-                .values()
-                .filter(|row| row.job.user_id == user && !row.job.status.is_end())
-                .map(|row| OpenReservation { id: row.job.id, credits: row.credits })
-                .collect();
-            let open = |text: &&TextRow| text.user_id == user && text.bill.is_none();
-            let open_texts = tables.texts.iter().filter(|(_, text)| open(text));
-            let open_texts = open_texts
-                .map(|(id, text)| OpenReservation { id: *id, credits: text.reserved })
-                .collect();
-            Ok(LedgerState { balance, open_jobs, open_texts })
+            Ok(tables.ledger(user))
         })
     }
 
@@ -323,14 +329,35 @@ impl JobStore for FakeDatabase {
         })
     }
 
+    async fn accounts(&self, after: UserId, limit: u32) -> Result<Vec<AccountState>> {
+        self.call("jobs.accounts", |tables, _| {
+            let mut users: Vec<UserId> = tables.jobs.values().map(|row| row.job.user_id).collect();
+            users.sort();
+            users.dedup();
+            let page = users.into_iter().filter(|user| *user > after).take(limit as usize);
+            let state = |user_id| AccountState { user_id, ledger: tables.ledger(user_id) };
+            Ok(page.map(state).collect())
+        })
+    }
+
+    async fn add_to_counter(&self, counter: &str, by: u64) -> Result<()> {
+        self.call("jobs.add_to_counter", |tables, _| {
+            *tables.counters.entry(counter.to_owned()).or_default() += by;
+            Ok(())
+        })
+    }
+
     async fn counts(&self) -> Result<Vec<(String, u64)>> {
         self.call("jobs.counts", |tables, _| {
-            let mut counts = std::collections::BTreeMap::<String, u64>::new();
+            let mut counts = BTreeMap::<String, u64>::new();
             for row in tables.jobs.values() {
                 *counts.entry(row.job.status.to_string()).or_default() += 1;
             }
             for entry in &tables.outbox {
                 *counts.entry(format!("outbox_{}", entry.row.status)).or_default() += 1;
+            }
+            for (counter, value) in &tables.counters {
+                counts.insert(format!("counter_{counter}"), *value);
             }
             Ok(counts.into_iter().collect())
         })

@@ -34,7 +34,6 @@ pub const WELCOME: i64 = 100;
 #[derive(Clone)]
 pub struct JobRow {
     pub job: Job,
-    pub credits: i64,
     pub lease_until_ms: Option<u64>,
     pub queued_at_ms: u64,
     number: u64,
@@ -58,6 +57,7 @@ pub struct Tables {
     pub audit: Vec<AuditEntry>,
     pub settings: HashMap<String, Value>,
     pub texts: BTreeMap<JobId, TextRow>,
+    pub counters: BTreeMap<String, u64>,
     /// Path → the artifact's SHA-256.
     pub files: BTreeMap<String, String>,
     pub times_stored: u32,
@@ -143,7 +143,7 @@ impl Tables {
             .jobs
             .values()
             .filter(|row| row.job.user_id == user && !row.job.status.is_end())
-            .map(|row| row.credits)
+            .map(|row| row.job.credits)
             .sum();
         let texts = self.texts.values().filter(|text| text.user_id == user);
         let reserved =

@@ -72,6 +72,25 @@ impl SceneStore for FakeDatabase {
             }))
         })
     }
+
+    async fn stray_files(&self, limit: u32) -> Result<Vec<String>> {
+        self.call("scenes.stray_files", |tables, _| {
+            let is_shown = |path: &String| tables.scenes.iter().any(|s| s.image_url == *path);
+            let is_running = |path: &String| {
+                let open = tables.jobs.values().filter(|row| !row.job.status.is_end());
+                open.map(|row| row.job.id.to_string()).any(|id| path.contains(&id))
+            };
+            let stray = tables.files.keys().filter(|path| !is_shown(path) && !is_running(path));
+            Ok(stray.take(limit as usize).cloned().collect())
+        })
+    }
+
+    async fn remove_file(&self, path: &str) -> Result<()> {
+        self.call("scenes.remove_file", |tables, _| {
+            tables.files.remove(path);
+            Ok(())
+        })
+    }
 }
 
 #[async_trait]

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    api::jobs::JobKind,
     ids::JobId,
-    limits::{OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX},
+    limits::{JOB_CREDITS_DEFAULT, OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX},
 };
 
 use crate::ports::gates::{LedgerState, Reservation, StoredAnswer};
@@ -29,10 +30,11 @@ const SETTLED_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum AccountCall {
-    Reserve { job: JobId, credits: i64, ledger: Option<LedgerState> },
+    Reserve { job: JobId, kind: JobKind, ledger: Option<LedgerState> },
     ReserveText { run: JobId, credits: i64, ledger: Option<LedgerState> },
     Settle { job: JobId, charged: i64 },
     ForgetBalance,
+    Compare { ledger: LedgerState },
     BeginKey { key: String, fingerprint: String, job: JobId },
     FinishKey { key: String, answer: Option<StoredAnswer> },
 }
@@ -41,6 +43,9 @@ pub enum AccountCall {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountGate {
     balance: i64,
+    /// What new jobs cost, by kind, as of the same reading.
+    #[serde(default)]
+    prices: BTreeMap<String, i64>,
     /// When the ledger was last read; `None` when nothing is known.
     read_at_ms: Option<u64>,
     open: BTreeMap<JobId, Held>,
@@ -73,6 +78,13 @@ impl HeldFor {
     }
 }
 
+/// What is to be held: a job's by its kind, a text's by its tokens.
+#[derive(Debug, Clone, Copy)]
+enum Price {
+    Of(JobKind),
+    Text(i64),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Settled {
     charged: i64,
@@ -84,11 +96,11 @@ impl AccountGate {
     pub fn reserve(
         &mut self,
         job: JobId,
-        credits: i64,
+        kind: JobKind,
         ledger: Option<LedgerState>,
         now_ms: u64,
     ) -> Reservation {
-        self.hold(job, Held { credits, since_ms: now_ms, of: HeldFor::Job }, ledger)
+        self.hold(job, Price::Of(kind), ledger, now_ms)
     }
 
     /// The same for a text.
@@ -99,11 +111,16 @@ impl AccountGate {
         ledger: Option<LedgerState>,
         now_ms: u64,
     ) -> Reservation {
-        self.hold(run, Held { credits, since_ms: now_ms, of: HeldFor::Text }, ledger)
+        self.hold(run, Price::Text(credits), ledger, now_ms)
     }
 
-    fn hold(&mut self, job: JobId, wanted: Held, ledger: Option<LedgerState>) -> Reservation {
-        let (credits, now_ms) = (wanted.credits.max(0), wanted.since_ms);
+    fn hold(
+        &mut self,
+        job: JobId,
+        price: Price,
+        ledger: Option<LedgerState>,
+        now_ms: u64,
+    ) -> Reservation {
         self.forget_old(now_ms);
         let is_fresh = ledger.is_some();
         if let Some(ledger) = ledger {
@@ -122,11 +139,15 @@ impl AccountGate {
         if now_ms.saturating_sub(read_at_ms) > TRUSTED_FOR_MS {
             return Reservation::NeedsLedger;
         }
-        match self.refusal(credits, wanted.of) {
+        let (credits, of) = match price {
+            Price::Of(kind) => (self.price_of(kind), HeldFor::Job),
+            Price::Text(credits) => (credits.max(0), HeldFor::Text),
+        };
+        match self.refusal(credits, of) {
             Some(_) if !is_fresh => Reservation::NeedsLedger,
             Some(refusal) => refusal,
             None => {
-                self.open.insert(job, Held { credits, ..wanted });
+                self.open.insert(job, Held { credits, since_ms: now_ms, of });
                 Reservation::Granted
             }
         }
@@ -155,6 +176,24 @@ impl AccountGate {
     /// Makes the next reservation ask for the ledger.
     pub fn forget_balance(&mut self) {
         self.read_at_ms = None;
+    }
+
+    /// Takes over what the ledger says; answers by how many credits it was wrong about what may be spent. That does not
+    /// change when a job completes, so the ledger may be ahead. While orders come and go, the two can't be compared.
+    pub fn compare(&mut self, ledger: LedgerState, now_ms: u64) -> u64 {
+        let is_recent = |at_ms: u64| now_ms.saturating_sub(at_ms) < UNSTORED_FOR_MS;
+        let is_busy = self.open.values().any(|held| is_recent(held.since_ms))
+            || self.settled.values().any(|settled| is_recent(settled.at_ms));
+        if self.read_at_ms.is_none() || is_busy {
+            return 0;
+        }
+        let believed = self.balance.saturating_sub(self.reserved());
+        self.rebuild(ledger, now_ms);
+        self.balance.saturating_sub(self.reserved()).abs_diff(believed)
+    }
+
+    fn price_of(&self, kind: JobKind) -> i64 {
+        self.prices.get(kind.as_str()).copied().unwrap_or(JOB_CREDITS_DEFAULT).max(0)
     }
 
     fn reserved(&self) -> i64 {
@@ -193,6 +232,7 @@ impl AccountGate {
         }
         self.open = open;
         self.balance = balance;
+        self.prices = ledger.prices;
         self.read_at_ms = Some(now_ms);
     }
 
@@ -202,158 +242,4 @@ impl AccountGate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ports::gates::OpenReservation;
-
-    fn job(number: u8) -> JobId {
-        JobId::from_random([number; 16])
-    }
-
-    fn ledger(balance: i64, open: &[u8]) -> Option<LedgerState> {
-        let open_jobs = open.iter().map(|n| OpenReservation { id: job(*n), credits: 1 }).collect();
-        Some(LedgerState { balance, open_jobs, open_texts: vec![] })
-    }
-
-    fn gate(balance: i64, open: &[u8]) -> AccountGate {
-        let mut gate = AccountGate::default();
-        gate.rebuild(LedgerState { balance, open_jobs: vec![], open_texts: vec![] }, 0);
-        for number in open {
-            assert_eq!(gate.reserve(job(*number), 1, None, 0), Reservation::Granted);
-        }
-        gate
-    }
-
-    #[test]
-    fn an_empty_account_asks_for_the_ledger_and_then_grants() {
-        let mut gate = AccountGate::default();
-        assert_eq!(gate.reserve(job(1), 1, None, 0), Reservation::NeedsLedger);
-        assert_eq!(gate.reserve(job(1), 1, ledger(1, &[]), 0), Reservation::Granted);
-        assert_eq!(gate.reserve(job(1), 1, None, 0), Reservation::Granted);
-    }
-
-    #[test]
-    fn refuses_only_with_the_ledger_in_hand() {
-        let mut gate = gate(1, &[1]);
-        assert_eq!(gate.reserve(job(2), 1, None, 1), Reservation::NeedsLedger);
-        assert_eq!(
-            gate.reserve(job(2), 1, ledger(1, &[1]), 1),
-            Reservation::NoCredit { balance: 1, reserved: 1 }
-        );
-        assert_eq!(gate.reserve(job(2), 1, ledger(5, &[1]), 1), Reservation::Granted);
-    }
-
-    #[test]
-    fn holds_no_more_than_the_cap_of_open_jobs() {
-        let mut gate = gate(100, &[1, 2, 3, 4]);
-        assert_eq!(
-            gate.reserve(job(5), 1, ledger(100, &[1, 2, 3, 4]), 1),
-            Reservation::TooManyOpen { open: 4 }
-        );
-        gate.settle(job(1), 1, 2);
-        assert_eq!(gate.reserve(job(5), 1, None, 3), Reservation::Granted);
-    }
-
-    #[test]
-    fn texts_have_a_cap_of_their_own() {
-        let mut gate = gate(100, &[1, 2, 3, 4]);
-        for number in 5..9 {
-            assert_eq!(gate.reserve_text(job(number), 2, None, 0), Reservation::Granted);
-        }
-        assert_eq!(gate.reserved(), 12);
-        let mut known = ledger(100, &[1, 2, 3, 4]);
-        let texts = (5..9).map(|n| OpenReservation { id: job(n), credits: 2 }).collect();
-        known.as_mut().unwrap().open_texts = texts;
-        assert_eq!(gate.reserve_text(job(9), 2, known, 1), Reservation::TooManyOpen { open: 4 });
-        gate.settle(job(5), 1, 2);
-        assert_eq!(gate.reserve_text(job(9), 2, None, 3), Reservation::Granted);
-    }
-
-    #[test]
-    fn settling_twice_charges_once() {
-        let mut gate = gate(3, &[1]);
-        gate.settle(job(1), 1, 1);
-        gate.settle(job(1), 1, 2);
-        assert_eq!((gate.balance, gate.reserved()), (2, 0));
-        assert!(gate.read_at_ms.is_some());
-    }
-
-    #[test]
-    fn a_reservation_given_back_costs_nothing() {
-        let mut gate = gate(1, &[1]);
-        gate.settle(job(1), 0, 1);
-        assert_eq!(gate.reserve(job(2), 1, None, 2), Reservation::Granted);
-    }
-
-    #[test]
-    fn a_job_given_back_is_held_again_when_it_is_wanted_again() {
-        let mut gate = gate(1, &[1]);
-        gate.settle(job(1), 0, 1);
-        assert_eq!(gate.reserve(job(1), 1, None, 2), Reservation::Granted);
-        assert_eq!((gate.balance, gate.reserved()), (1, 1));
-        gate.settle(job(1), 1, 3);
-        assert_eq!((gate.balance, gate.reserved()), (0, 0));
-    }
-
-    #[test]
-    fn settling_an_unknown_job_asks_for_the_ledger() {
-        let mut gate = gate(3, &[]);
-        gate.settle(job(9), 1, 1);
-        assert_eq!(gate.reserve(job(2), 1, None, 2), Reservation::NeedsLedger);
-    }
-
-    #[test]
-    fn a_job_that_ended_after_the_ledger_was_read_is_charged_once() {
-        let mut gate = AccountGate::default();
-        gate.settle(job(1), 1, 5);
-        assert_eq!(gate.reserve(job(2), 1, ledger(2, &[1]), 6), Reservation::Granted);
-        assert_eq!((gate.balance, gate.reserved()), (1, 1));
-    }
-
-    #[test]
-    fn what_a_dead_request_held_is_freed_by_the_ledger_after_a_minute() {
-        let mut gate = gate(1, &[1]);
-        assert!(matches!(
-            gate.reserve(job(2), 1, ledger(1, &[]), UNSTORED_FOR_MS - 1),
-            Reservation::NoCredit { .. }
-        ));
-        assert_eq!(gate.reserve(job(2), 1, ledger(1, &[]), UNSTORED_FOR_MS), Reservation::Granted);
-    }
-
-    #[test]
-    fn old_knowledge_is_compared_with_the_ledger() {
-        let mut gate = gate(10, &[]);
-        assert_eq!(gate.reserve(job(1), 1, None, TRUSTED_FOR_MS + 1), Reservation::NeedsLedger);
-    }
-
-    #[test]
-    fn survives_storage() {
-        let mut gate = gate(3, &[1, 2]);
-        gate.settle(job(1), 1, 1);
-        let stored = serde_json::to_string(&gate).unwrap();
-        assert_eq!(serde_json::from_str::<AccountGate>(&stored).unwrap(), gate);
-    }
-
-    #[test]
-    fn spends_never_more_than_the_balance_under_any_order_of_calls() {
-        let mut seed = 7_u64;
-        let mut next = move || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) as u8
-        };
-        for _ in 0..200 {
-            let mut gate = gate(5, &[]);
-            let mut spent = 0;
-            for step in 0..40_u64 {
-                let id = job(next() % 12);
-                if next() % 2 == 0 {
-                    gate.reserve(id, 1, None, step);
-                } else if gate.open.contains_key(&id) {
-                    gate.settle(id, 1, step);
-                    spent += 1;
-                }
-            }
-            assert!(spent + gate.reserved() <= 5, "spent {spent}, held {}", gate.reserved());
-        }
-    }
-}
+mod tests;
