@@ -52,6 +52,8 @@ pub struct Heartbeat {
     pub queued: u32,
     /// It finishes what runs and takes nothing new.
     pub is_draining: bool,
+    /// What `/health/ready` says: its default model could be loaded, and nothing is being loaded first.
+    pub is_ready: bool,
 }
 
 impl FromBody for Heartbeat {
@@ -60,6 +62,7 @@ impl FromBody for Heartbeat {
             running: fields.optional_integer("running", 0, 1_000_000).unwrap_or(0) as u32,
             queued: fields.optional_integer("queued", 0, 1_000_000).unwrap_or(0) as u32,
             is_draining: fields.optional_flag("is_draining").unwrap_or(false),
+            is_ready: fields.optional_flag("is_ready").unwrap_or(true),
         }
     }
 }

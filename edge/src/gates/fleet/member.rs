@@ -17,6 +17,9 @@ pub struct Member {
     pub(super) capacity: u32,
     pub(super) is_static: bool,
     pub(super) is_draining: bool,
+    /// Its default model failed to load, or is being loaded.
+    #[serde(default)]
+    pub(super) is_unready: bool,
     pub(super) running: u32,
     pub(super) queued: u32,
     pub(super) last_seen_ms: u64,
@@ -39,7 +42,7 @@ impl Member {
         let is_heard =
             self.is_static || now_ms.saturating_sub(self.last_seen_ms) <= SILENT_AFTER_MS;
         let is_closed = self.open_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
-        is_heard && is_closed && !self.is_draining
+        is_heard && is_closed && !self.is_draining && !self.is_unready
     }
 
     pub(super) fn load(&self, now_ms: u64) -> u64 {
@@ -102,6 +105,7 @@ pub fn static_nodes(list: &str) -> Vec<Member> {
                 capacity: 1,
                 is_static: true,
                 is_draining: false,
+                is_unready: false,
                 running: 0,
                 queued: 0,
                 last_seen_ms: 0,

@@ -76,6 +76,7 @@ impl FleetGate {
             capacity: node.capacity.max(1),
             is_static: false,
             is_draining: false,
+            is_unready: false,
             running: 0,
             queued: 0,
             last_seen_ms: now_ms,
@@ -95,6 +96,7 @@ impl FleetGate {
         member.running = heartbeat.running;
         member.queued = heartbeat.queued;
         member.is_draining = heartbeat.is_draining;
+        member.is_unready = !heartbeat.is_ready;
         member.last_seen_ms = now_ms;
         member.picks_ms.clear();
         true

@@ -21,7 +21,7 @@ fn fleet(ids: &[&str]) -> FleetGate {
 }
 
 fn load(running: u32, queued: u32) -> Heartbeat {
-    Heartbeat { running, queued, is_draining: false }
+    Heartbeat { running, queued, is_draining: false, is_ready: true }
 }
 
 fn pick(fleet: &mut FleetGate, now_ms: u64) -> Option<String> {
@@ -51,8 +51,8 @@ fn gives_no_work_to_who_lacks_the_model_or_is_excluded_or_drains() {
     let mut fleet = fleet(&["a", "b"]);
     assert_eq!(fleet.pick("large", &[], 1), None);
     assert_eq!(fleet.pick("small", &["a".to_owned(), "b".to_owned()], 1), None);
-    fleet.heartbeat("a", &Heartbeat { running: 0, queued: 0, is_draining: true }, 1);
-    fleet.heartbeat("b", &Heartbeat { running: 0, queued: 0, is_draining: true }, 1);
+    fleet.heartbeat("a", &Heartbeat { is_draining: true, ..load(0, 0) }, 1);
+    fleet.heartbeat("b", &Heartbeat { is_draining: true, ..load(0, 0) }, 1);
     assert!(!fleet.has_model("small", 1));
     assert_eq!(pick(&mut fleet, 1), None);
 }
@@ -148,6 +148,16 @@ fn a_busy_or_refusing_node_says_nothing_about_its_health() {
         fleet.end_text("a", Some(false), now_ms);
     }
     assert!(!fleet.has_model("small", 8));
+}
+
+#[test]
+fn a_node_that_is_not_ready_gets_no_work_until_it_is() {
+    let mut fleet = fleet(&["a"]);
+    fleet.heartbeat("a", &Heartbeat { is_ready: false, ..load(0, 0) }, 1);
+    assert_eq!(pick(&mut fleet, 2), None);
+    assert!(!fleet.has_model("small", 2));
+    fleet.heartbeat("a", &load(0, 0), 3);
+    assert_eq!(pick(&mut fleet, 4).as_deref(), Some("a"));
 }
 
 #[test]
