@@ -8,12 +8,18 @@ const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
 await ensureSetup();
 
 if (isWanted('edge')) {
-  const { benchEdge } = await import('./bench/edge.mjs');
+  const { buildEdge } = await import('./lib/edge-build.mjs');
+  const { benchEdge, benchRouters } = await import('./bench/edge.mjs');
+  await buildEdge('release');
+  const routers = await benchRouters();
   const { rows, wasmKiB } = await benchEdge();
   report('edge', 'The edge against Hono, jose and zod', ['tokens', 'CPU per request, ours / theirs', 'ratio', 'p50', 'p99', 'requests per second'], rows, [
     'Route: `POST /api/generate/scene` with one empty field: token, three rate limits, validation, a 422 with the pointer. 16 clients, plain `workerd serve`, both sides in the same run; medians of three rounds.',
     `Wasm: ${wasmKiB} KiB gzipped (budget 1,024 KiB).`,
   ]);
+  report('edge-routers', "Our bridge and axum against the worker crate's own Router", ['route', 'CPU per request, ours / Router', 'difference', 'target'], routers, [
+    'Both in one Worker (feature `bench`), taking turns; 16 clients, plain `workerd serve`; medians of three rounds. Trivial but for the token: this is what routing, headers and bodies cost.',
+  ], 'edge');
 }
 
 if (isWanted('node')) {

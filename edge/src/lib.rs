@@ -14,21 +14,24 @@ pub mod ports;
 pub mod state;
 
 use serde_json::Value;
-use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, event};
+use worker::{Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, event};
 
-use crate::{
-    adapters::{bridge, console},
-    domains::cron,
-    state::AppState,
-};
+use crate::{adapters::console, domains::cron, state::AppState};
 
 #[event(start)]
 fn start() {
     console::install();
 }
 
+// The benchmark's build has an entry of its own: `adapters/bench.rs`.
+#[cfg(not(feature = "bench"))]
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
+async fn fetch(
+    request: web_sys::Request,
+    env: Env,
+    _: worker::Context,
+) -> Result<web_sys::Response> {
+    use crate::adapters::bridge;
     match AppState::of_isolate(&env) {
         Ok(state) => bridge::answer(request, |request| app::serve(state, request)).await,
         Err(error) => {
@@ -39,7 +42,7 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
 }
 
 #[event(queue)]
-async fn queue(batch: MessageBatch<Value>, env: Env, _: Context) -> Result<()> {
+async fn queue(batch: MessageBatch<Value>, env: Env, _: worker::Context) -> Result<()> {
     match AppState::of_isolate(&env) {
         Ok(state) => events::consume(&state, &batch).await,
         Err(error) => {

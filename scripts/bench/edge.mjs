@@ -9,7 +9,8 @@ import { build } from 'esbuild';
 import { SignJWT, exportJWK, generateKeyPair } from 'jose';
 import { freePorts, waitFor } from '../lib/ports.mjs';
 import { ours, peer } from './edge/config.mjs';
-import { load } from './edge/load.mjs';
+import { buildEdge } from '../lib/edge-build.mjs';
+import { load, orders } from './edge/load.mjs';
 import { median, root } from './report.mjs';
 
 const folder = `${root}/.local/bench-edge`;
@@ -37,7 +38,7 @@ async function serve(name, capnp, port) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(`${folder}/${name}.capnp`, capnp);
   const child = spawn(`${root}/node_modules/.bin/workerd`, ['serve', `${folder}/${name}.capnp`], { stdio: ['ignore', 'inherit', 'inherit'] });
-  await waitFor(`http://127.0.0.1:${port}/api/health`, { timeoutMs: 15_000 }).catch(() => {});
+  await waitFor(`http://127.0.0.1:${port}/axum/hello`, { timeoutMs: 15_000 }).catch(() => {});
   return { child, url: `http://127.0.0.1:${port}` };
 }
 
@@ -61,14 +62,18 @@ const sign = (alg, key, n) =>
     .setExpirationTime('1h')
     .sign(key);
 
-async function servers(alg, jwksUrl) {
-  const [mine, theirs] = await freePorts(2);
+function varsFor(alg, jwksUrl) {
   const issuer = { issuer: ISSUER, audience: 'authenticated', algorithms: [alg], ...(alg === 'ES256' ? { jwks_url: jwksUrl } : { hs256_secret_name: 'JWT_HS256_SECRET' }) };
-  const vars = {
+  return {
     ENVIRONMENT: 'local', SUPABASE_URL: 'http://127.0.0.1:9', JWT_ISSUERS: JSON.stringify([issuer]), CORS_ORIGINS: '', NODES: '', SCENE_MODEL: 'embedded-scene',
     LEASE_SECONDS: '30', QUEUED_GRACE_SECONDS: '60', SUPABASE_PUBLISHABLE_KEY: 'sb_publishable_x', SUPABASE_SECRET_KEY: 'sb_secret_x',
     NODE_TOKEN: 'x', NODE_JOIN_TOKEN: 'x', METRICS_TOKEN: 'x', JWT_HS256_SECRET: SECRET,
   };
+}
+
+async function servers(alg, jwksUrl) {
+  const [mine, theirs] = await freePorts(2);
+  const vars = varsFor(alg, jwksUrl);
   const bundle = `${folder}/peer.js`;
   await build({ entryPoints: [`${root}/scripts/bench/edge/peer.js`], bundle: true, minify: true, format: 'esm', platform: 'browser', conditions: ['workerd'], outfile: bundle, logLevel: 'error' });
   const peerVars = { ISSUER, ...(alg === 'ES256' ? { JWKS_URL: jwksUrl } : { HS256_SECRET: SECRET }) };
@@ -82,11 +87,41 @@ async function compare(alg, running, tokens) {
   const rounds = { edge: [], peer: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [name, { url, child }] of Object.entries(running)) {
-      rounds[name].push(await load({ url, pid: child.pid, tokens: tokens(round), body: BODY, seconds: SECONDS }));
+      rounds[name].push(await load({ url, pid: child.pid, requests: orders(tokens(round), BODY), expected: 422, seconds: SECONDS }));
     }
   }
   const middle = (name, figure) => median(rounds[name].map((round) => round[figure]));
   return ['cpuMicros', 'p50', 'p99', 'perSecond'].map((figure) => [middle('edge', figure), middle('peer', figure)]);
+}
+
+/** Two small routes through axum and our bridge, and through the crate's own Router: one Worker, taking turns. */
+export async function benchRouters() {
+  const folderOfBench = await buildEdge('bench');
+  const [port] = await freePorts(1);
+  const vars = varsFor('HS256');
+  const { child, url } = await serve('routers', ours({ port, modules: modulesOf(folderOfBench, 'index.js'), vars, compatibilityDate }), port);
+  try {
+    const token = await sign('HS256', new TextEncoder().encode(SECRET), 0);
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const routes = [
+      ['trivial route', (prefix) => ({ method: 'GET', path: `/${prefix}/hello` })],
+      ['HS256 verified, 112 bytes of JSON sent', (prefix) => ({ method: 'POST', path: `/${prefix}/token`, headers, body: BODY })],
+    ];
+    const measure = (request) => load({ url, pid: child.pid, requests: [request], expected: 200, seconds: SECONDS });
+    const rows = [];
+    for (const [name, request] of routes) {
+      const rounds = { axum: [], router: [] };
+      for (const prefix of ['axum', 'router']) await measure(request(prefix));
+      for (let round = 0; round < ROUNDS; round += 1) {
+        for (const prefix of ['axum', 'router']) rounds[prefix].push((await measure(request(prefix))).cpuMicros);
+      }
+      const [ours, theirs] = [median(rounds.axum), median(rounds.router)];
+      rows.push([name, `${ours.toFixed(0)} / ${theirs.toFixed(0)} µs`, `${(ours - theirs).toFixed(0)} µs`, '≤ 60 µs']);
+    }
+    return rows;
+  } finally {
+    child.kill('SIGKILL');
+  }
 }
 
 /** Figures for each algorithm, with first-seen and with repeated tokens, and the size of the wasm. */

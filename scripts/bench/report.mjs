@@ -12,11 +12,11 @@ export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(
 const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 
 /** Prints the figures and keeps them in `docs/benchmarks/<name>.md`. */
-export function report(name, title, head, rows, notes = []) {
+export function report(name, title, head, rows, notes = [], command = name) {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
   const text = `# ${title}
 
-- Command: \`npm run bench -- ${name}\`
+- Command: \`npm run bench -- ${command}\`
 - Date and commit: ${new Date().toISOString().slice(0, 10)}, ${commit}
 - Machine: ${os.cpus().length} × ${os.cpus()[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()}; load average when it started: ${os.loadavg()[0].toFixed(2)}
 

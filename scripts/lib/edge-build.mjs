@@ -15,6 +15,8 @@ export const BUDGET_BYTES = 1024 * 1024;
 const KINDS = {
   release: { folder: inRoot('edge', 'build'), args: ['--profile', 'edge'] },
   fast: { folder: inRoot('build', 'edge-fast'), args: ['--profile', 'edge-fast', '--no-opt'] },
+  // Compiled like the product, with the benchmark's own entry.
+  bench: { folder: inRoot('build', 'edge-bench'), args: ['--profile', 'edge', '--', '--features', 'bench'] },
 };
 
 /** Builds if needed; resolves with the folder that holds index.js and the wasm. */

@@ -4,6 +4,8 @@
 
 pub mod account;
 pub mod background;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod bridge;
 pub mod byte_stream;
 pub mod clock;

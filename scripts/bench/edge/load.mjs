@@ -11,18 +11,22 @@ function cpuSeconds(pid) {
 }
 
 /** `tokens` are used in turn: one for repeated tokens, many for first-seen ones. */
-export async function load({ url, pid, tokens, body, seconds, connections = 16 }) {
-  const requests = tokens.map((token) => ({
+export function orders(tokens, body) {
+  return tokens.map((token) => ({
     method: 'POST',
     path: '/api/generate/scene',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'cf-connecting-ip': '203.0.113.7' },
     body,
   }));
+}
+
+/** Sends `requests` in turn; every answer must have the status `expected`. */
+export async function load({ url, pid, requests, expected, seconds, connections = 16 }) {
   const before = cpuSeconds(pid);
   const result = await autocannon({ url, connections, duration: seconds, requests });
   const used = cpuSeconds(pid) - before;
   const statuses = Object.keys(result.statusCodeStats);
-  if (statuses.join() !== '422') throw new Error(`every answer should be 422: ${JSON.stringify(result.statusCodeStats)}`);
+  if (statuses.join() !== String(expected)) throw new Error(`every answer should be ${expected}: ${JSON.stringify(result.statusCodeStats)}`);
   return {
     cpuMicros: (used / result.requests.total) * 1e6,
     p50: result.latency.p50,
