@@ -1,7 +1,7 @@
 // Starting programs: in the foreground with progress, in the background as a group that can be ended whole.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { pause } from './ports.mjs';
 import { Problem } from './progress.mjs';
@@ -118,6 +118,11 @@ export async function stopGroup(part, { graceMs = GRACE_MS, signal = 'SIGTERM' }
     await pause(50);
   }
 }
+
+export const logSize = (file) => (existsSync(file) ? statSync(file).size : 0);
+
+/** What was logged after the first `bytes`: a log outlives the runs it tells of. */
+export const logSince = (file, bytes) => (existsSync(file) ? readFileSync(file).subarray(bytes).toString() : '');
 
 /** The last lines of a log, for a message about a part that did not come up. */
 export function logTail(file, lines = 25) {

@@ -7,13 +7,16 @@ import { join } from 'node:path';
 import { buildEdge } from './edge-build.mjs';
 import { LOCAL, ROOT } from './paths.mjs';
 import { answers, DEFAULT_PORTS, freePorts, pause, requirePort, waitFor } from './ports.mjs';
-import { CARGO_BAR, groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
+import { CARGO_BAR, groupRuns, launch, logSince, logSize, logTail, quietly, stopGroup } from './processes.mjs';
 import { Problem, step } from './progress.mjs';
 import { configureEdge, edgeVars, placeEdge } from './stack/edge.mjs';
 import { commandOf, environmentOf, nodeNames, partNames, urlOf } from './stack/parts.mjs';
 import { ensurePerson } from './stack/people.mjs';
 
 const FLEET_MS = 60_000;
+
+/** A part that said why it never will be well. */
+class Refusal extends Problem {}
 
 const fileOf = (dir) => join(dir, 'stack.json');
 const secret = () => randomBytes(24).toString('base64url');
@@ -31,8 +34,9 @@ function writeStack(dir, stack) {
 /**
  * Starts a stack and waits until every part answers.
  * @param {{dir?: string, freePorts?: boolean, driver?: 'pglite' | 'postgres', nodes?: number, cronSeconds?: number,
- *   discord?: boolean, edgeKind?: 'release' | 'fast', vars?: object, nodeVars?: object}} options
- *   vars and nodeVars: more settings of the edge and of the nodes; discord: with the tests' stand-in for its webhook
+ *   standIns?: boolean, edgeKind?: 'release' | 'fast', vars?: object, nodeVars?: object, deliveries?: object}} options
+ *   vars and nodeVars: more settings of the edge and of the nodes; standIns: with the tests' stand-ins for Discord's
+ *   webhook and for other issuers of tokens; deliveries: by queue, after how many repeats a message is a dead letter
  */
 export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options } = {}) {
   const old = readStack(dir);
@@ -51,7 +55,7 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
     await step(`Supabase (${plan.driver}) at ${stack.supabase_url}`, () => handle.start('supabase'));
     const access = JSON.parse(readFileSync(join(dir, 'supabase', 'access.json'), 'utf8'));
     writeStack(dir, { ...readStack(dir), publishable_key: access.publishable_key, secret_key: access.secret_key });
-    await configureEdge(dir, edgeVars({ ...plan, supabaseUrl: stack.supabase_url, publishableKey: access.publishable_key, secretKey: access.secret_key, vars: varsOf(plan) }));
+    await configureEdge(dir, edgeVars({ ...plan, supabaseUrl: stack.supabase_url, publishableKey: access.publishable_key, secretKey: access.secret_key, issuers: issuersOf(plan), vars: varsOf(plan) }), plan.deliveries);
     for (const name of partNames(plan).slice(1)) {
       await step(`${name}${titleOf(name, plan)}`, () => handle.start(name));
     }
@@ -68,15 +72,15 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
   }
 }
 
-async function makePlan({ freePorts: anyPorts = false, driver = process.env.SUPABASE_DRIVER ?? 'pglite', nodes = 1, cronSeconds = 60, discord = false, vars = {}, nodeVars = {} }, old) {
-  const count = 4 + nodes;
+async function makePlan({ freePorts: anyPorts = false, driver = process.env.SUPABASE_DRIVER ?? 'pglite', nodes = 1, cronSeconds = 60, standIns = false, vars = {}, nodeVars = {}, deliveries = {} }, old) {
+  const count = 5 + nodes;
   const [inspector, ...free] = await freePorts(count);
   const ports = anyPorts
-    ? { supabase: free[0], edge: free[1], nodes: free.slice(3, 3 + nodes) }
+    ? { supabase: free[0], edge: free[1], nodes: free.slice(4, 4 + nodes) }
     : { ...DEFAULT_PORTS, nodes: Array.from({ length: nodes }, (_, index) => DEFAULT_PORTS.node + index) };
   for (const [part, port] of Object.entries({ supabase: ports.supabase, edge: ports.edge, node: ports.nodes[0] })) await requirePort(port, part);
-  const secrets = old?.plan.secrets ?? { node_token: secret(), node_join_token: secret(), metrics_token: secret() };
-  return { ports: { ...ports, inspector, ...(discord && { discord: free[2] }) }, driver, nodes, cronSeconds, vars, nodeVars, secrets };
+  const secrets = old?.plan.secrets ?? { node_token: secret(), node_join_token: secret(), metrics_token: secret(), issuer_secret: secret() };
+  return { ports: { ...ports, inspector, ...(standIns && { discord: free[2], issuer: free[3] }) }, driver, nodes, cronSeconds, vars, nodeVars, deliveries, secrets };
 }
 
 const describe = (plan, old) => ({
@@ -84,6 +88,7 @@ const describe = (plan, old) => ({
   node_url: urlOf(plan.ports.nodes[0]),
   supabase_url: urlOf(plan.ports.supabase),
   ...(plan.ports.discord && { discord_url: urlOf(plan.ports.discord) }),
+  ...(plan.ports.issuer && { issuer_url: urlOf(plan.ports.issuer) }),
   node_token: plan.secrets.node_token,
   metrics_token: plan.secrets.metrics_token,
   // The people stay in Supabase's data, so their passwords stay too.
@@ -94,6 +99,15 @@ const describe = (plan, old) => ({
 });
 
 const varsOf = ({ ports, vars }) => ({ ...(ports.discord && { DISCORD_WEBHOOK_URL: `${urlOf(ports.discord)}/api/webhooks/1/token` }), ...vars });
+
+/** The issuers beside Supabase: one with keys, one with a secret. */
+const issuersOf = ({ ports }) =>
+  ports.issuer
+    ? [
+        { issuer: `${urlOf(ports.issuer)}/keys`, audience: 'chandelle', algorithms: ['ES256', 'RS256', 'EdDSA'], jwks_url: `${urlOf(ports.issuer)}/jwks.json` },
+        { issuer: `${urlOf(ports.issuer)}/secret`, audience: 'chandelle', algorithms: ['HS256'], hs256_secret_name: 'JWT_HS256_SECRET' },
+      ]
+    : [];
 
 function titleOf(name, { ports, cronSeconds }) {
   if (name === 'ticker') return `, calling the cron every ${cronSeconds} s`;
@@ -141,15 +155,20 @@ export function handleOf(dir = LOCAL) {
       if (!partNames(plan).includes(name)) throw new Problem(`No part is called ${name}; there are ${partNames(plan).join(', ')}.`);
       if (parts[name] && groupRuns(parts[name])) return;
       const command = commandOf(name, dir, plan);
-      const part = launch(command.program, command.args, { cwd: command.cwd ?? ROOT, env: environmentOf(command), logFile: join(dir, 'logs', `${name}.log`) });
+      const logFile = join(dir, 'logs', `${name}.log`);
+      const earlier = logSize(logFile);
+      const part = launch(command.program, command.args, { cwd: command.cwd ?? ROOT, env: environmentOf(command), logFile });
       remember(name, part);
       if (!command.health) return;
       const check = () => {
         if (!groupRuns(part)) throw new Problem(`${name} ended before it answered:\n${logTail(part.log)}`);
+        const refusal = command.refusal && logSince(logFile, earlier).match(command.refusal);
+        if (refusal) throw new Refusal(`${name} does not start: ${refusal[0]}`);
       };
       try {
         await waitFor(command.health, { timeoutMs: 90_000, check, what: name });
       } catch (error) {
+        if (error instanceof Refusal) throw error;
         throw new Problem(`${error.message}\nlast lines of ${part.log}:\n${logTail(part.log)}`);
       }
     },

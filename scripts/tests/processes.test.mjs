@@ -1,12 +1,12 @@
 // Starting and ending programs: a group ends whole, also when it does not listen.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freePorts, pause, requirePort, waitFor } from '../lib/ports.mjs';
-import { groupRuns, launch, quietly, stopGroup } from '../lib/processes.mjs';
+import { groupRuns, launch, logSince, logSize, quietly, stopGroup } from '../lib/processes.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'chandelle-test-'));
 const logFile = join(folder, 'log');
@@ -68,4 +68,14 @@ test('waiting for something that died ends at once', async () => {
     throw new Error('it died');
   };
   await assert.rejects(waitFor(`http://127.0.0.1:${port}`, { check }), /it died/);
+});
+
+test('only what a log says of this run counts', () => {
+  const file = join(folder, 'two-runs');
+  assert.equal(logSize(file), 0);
+  writeFileSync(file, 'the configuration is not valid: é is missing\n');
+  const earlier = logSize(file);
+  appendFileSync(file, 'listening\n');
+  assert.equal(logSince(file, earlier), 'listening\n');
+  assert.equal(logSince(join(folder, 'absent'), 0), '');
 });

@@ -6,6 +6,8 @@ pub mod answers;
 pub mod assertions;
 pub mod client;
 pub mod events;
+pub mod issuer;
+pub mod node;
 pub mod stack;
 pub mod supabase;
 pub mod tokens;

@@ -24,6 +24,13 @@ impl Part {
     }
 }
 
+/// Somebody who has an account already.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Account {
+    pub email: String,
+    pub password: String,
+}
+
 /// `stack.json`, as `npm run stack -- up` writes it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Stack {
@@ -36,6 +43,9 @@ pub struct Stack {
     /// The stand-in for Discord's webhook.
     pub discord_url: String,
     pub(crate) plan: Plan,
+    /// The stand-in for other issuers of tokens.
+    pub issuer_url: String,
+    pub admin_user: Account,
     #[serde(skip)]
     dir: PathBuf,
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 
-use crate::stack::Stack;
+use crate::stack::{Account, Stack};
 
 /// A signed-in person.
 #[derive(Debug, Clone)]
@@ -17,10 +17,21 @@ pub struct Person {
 /// Signs up somebody new.
 pub async fn sign_up(stack: &Stack) -> Result<Person> {
     let email = format!("{}@example.org", uuid::Uuid::new_v4());
+    let account = Account { email, password: "correct horse battery".to_owned() };
+    enter(stack, "signup", account).await
+}
+
+/// Signs in somebody known.
+pub async fn sign_in(stack: &Stack, account: &Account) -> Result<Person> {
+    enter(stack, "token?grant_type=password", account.clone()).await
+}
+
+async fn enter(stack: &Stack, path: &str, account: Account) -> Result<Person> {
+    let Account { email, password } = account;
     let answer: Value = Client::new()
-        .post(format!("{}/auth/v1/signup", stack.supabase_url))
+        .post(format!("{}/auth/v1/{path}", stack.supabase_url))
         .header("apikey", &stack.publishable_key)
-        .json(&json!({ "email": email, "password": "correct horse battery" }))
+        .json(&json!({ "email": email, "password": password }))
         .send()
         .await?
         .error_for_status()?

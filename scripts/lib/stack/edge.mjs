@@ -18,11 +18,12 @@ export function placeEdge(dir, buildFolder) {
 }
 
 /** wrangler.toml as this stack needs it: prebuilt, and with the stack's variables and secrets. */
-export async function configureEdge(dir, vars) {
+export async function configureEdge(dir, vars, deliveries = {}) {
   // Imported late: ending a stack must not need any package.
   const { parse } = await import('smol-toml');
   const { env: _environments, build: _build, ...config } = parse(readFileSync(inRoot('wrangler.toml'), 'utf8'));
   config.main = 'worker/index.js';
+  for (const consumer of config.queues.consumers) consumer.max_retries = deliveries[consumer.queue] ?? consumer.max_retries;
   const isSecret = ([name]) => SECRETS.includes(name);
   config.vars = { ...config.vars, ...Object.fromEntries(Object.entries(vars).filter((entry) => !isSecret(entry))) };
   writeFileSync(join(folderOf(dir), 'wrangler.json'), JSON.stringify(config, null, 2));
@@ -31,12 +32,13 @@ export async function configureEdge(dir, vars) {
 }
 
 /** What the Worker must know of the rest of the stack. */
-export function edgeVars({ supabaseUrl, publishableKey, secretKey, secrets, vars }) {
+export function edgeVars({ supabaseUrl, publishableKey, secretKey, secrets, issuers = [], vars }) {
   const issuer = `${supabaseUrl}/auth/v1`;
   return {
     ENVIRONMENT: 'local',
     SUPABASE_URL: supabaseUrl,
-    JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'], jwks_url: `${issuer}/.well-known/jwks.json` }]),
+    JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'], jwks_url: `${issuer}/.well-known/jwks.json` }, ...issuers]),
+    ...(issuers.length && { JWT_HS256_SECRET: secrets.issuer_secret }),
     SUPABASE_PUBLISHABLE_KEY: publishableKey,
     SUPABASE_SECRET_KEY: secretKey,
     NODE_TOKEN: secrets.node_token,
@@ -62,5 +64,6 @@ export function edgeCommand(dir, { port, inspectorPort }) {
     env: { WRANGLER_REGISTRY_PATH: join(folderOf(dir), 'registry'), WRANGLER_LOG_PATH: join(folderOf(dir), 'log'), NO_COLOR: '1' },
     // Not /api/health: that also asks the database, which may be down on purpose.
     health: `http://127.0.0.1:${port}/`,
+    refusal: /the configuration is not valid[^"\n]*/,
   };
 }

@@ -10,12 +10,12 @@ export const urlOf = (port) => `http://127.0.0.1:${port}`;
 
 /** The names of all parts, in the order in which they start. */
 export function partNames({ nodes, ports }) {
-  return ['supabase', ...(ports.discord ? ['discord'] : []), 'edge', ...nodeNames(nodes), 'ticker'];
+  return ['supabase', ...['discord', 'issuer'].filter((name) => ports[name]), 'edge', ...nodeNames(nodes), 'ticker'];
 }
 
 export const nodeNames = (count) => Array.from({ length: count }, (_, index) => (index ? `node-${index + 1}` : 'node'));
 
-/** `{program, args, env?, cwd?, health?}` of a part, from the plan alone: a killed part starts again as it was. */
+/** `{program, args, env?, cwd?, health?, refusal?}` of a part (refusal: what its log says when it never will be well), from the plan alone: a killed part starts again as it was. */
 export function commandOf(name, dir, plan) {
   const { ports, secrets, driver, cronSeconds } = plan;
   if (name === 'supabase') {
@@ -29,6 +29,10 @@ export function commandOf(name, dir, plan) {
   if (name === 'discord') {
     const args = [inRoot('tests', 'stand-ins', 'discord.mjs'), '--port', String(ports.discord)];
     return { program: 'node', args, health: `${urlOf(ports.discord)}/messages` };
+  }
+  if (name === 'issuer') {
+    const args = [inRoot('tests', 'stand-ins', 'issuer.mjs'), '--port', String(ports.issuer)];
+    return { program: 'node', args, env: { ISSUER_SECRET: secrets.issuer_secret }, health: `${urlOf(ports.issuer)}/fetches` };
   }
   if (name === 'edge') return edgeCommand(dir, { port: ports.edge, inspectorPort: ports.inspector });
   if (name === 'ticker') {

@@ -9,4 +9,6 @@ mod deliver_to_discord;
 mod double_click;
 mod lose_a_part;
 mod make_a_scene;
+mod other_issuers;
 mod strangers;
+mod wait_for_a_place;
