@@ -36,8 +36,10 @@ const HERMES: ToolDialect = ToolDialect::Hermes;
 const LLAMA: ToolDialect = ToolDialect::Llama;
 const MISTRAL: ToolDialect = ToolDialect::Mistral;
 
-/// Answers, what is said in them, and the calls.
-const CASES: &[(ToolDialect, &str, &str, &[(&str, &str)])] = &[
+/// An answer, what is said in it, and the names and arguments of its calls.
+type Case = (ToolDialect, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const CASES: &[Case] = &[
     (HERMES, "Just text < with <tool signs.", "Just text < with <tool signs.", &[]),
     (
         HERMES,

@@ -102,7 +102,7 @@ fn decoder_steps(decoder: &Value) -> Vec<&Value> {
 /// The printable character of each byte: itself where it is printable, else the next one from 256 on.
 fn byte_level_letters() -> HashMap<char, u8> {
     let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut others = ('\u{100}'..).into_iter();
+    let mut others = '\u{100}'..;
     (0..=255_u8)
         .filter_map(|byte| {
             let letter = if is_printable(byte) { char::from(byte) } else { others.next()? };
