@@ -6,6 +6,7 @@
 pub mod batching;
 pub mod config;
 pub mod decoder;
+pub mod gguf;
 pub mod grammar;
 pub mod model;
 pub mod quantised;

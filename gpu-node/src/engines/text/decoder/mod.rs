@@ -12,6 +12,7 @@ use std::{fmt::Debug, path::Path};
 
 use candle_core::{DType, Tensor};
 
+pub(super) use self::cpu::DenseMatrix;
 pub use self::{card::CardDecoder, cpu::CpuDecoder, safetensors::SafetensorsSource};
 use super::{config::DecoderConfig, model::TextModel, weights::WeightSource};
 use crate::engines::{Devices, EngineError};

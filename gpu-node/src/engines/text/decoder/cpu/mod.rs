@@ -10,7 +10,7 @@ mod rows;
 
 use candle_core::{Device, Tensor};
 
-pub(super) use self::dense::DenseMatrix;
+pub(in crate::engines::text) use self::dense::DenseMatrix;
 use self::{
     attention::Place,
     cache::{BLOCK_TOKENS, BlockShape, PagedCache},
