@@ -1,4 +1,4 @@
-// Speed and size against peers, in one run: `npm run bench [-- edge|node]`. Writes docs/benchmarks/.
+// Speed and size against peers, in one run: `npm run bench [-- edge|node|text]`. Writes docs/benchmarks/.
 
 import { ensureSetup } from './lib/setup.mjs';
 import { report } from './bench/report.mjs';
@@ -25,4 +25,10 @@ if (isWanted('edge')) {
 if (isWanted('node')) {
   const { benchNode } = await import('./bench/node.mjs');
   report('node', 'The node against diffusers', ['what', 'figure', 'target'], await benchNode());
+}
+
+if (isWanted('text')) {
+  const { benchText } = await import('./bench/text.mjs');
+  const { rows, notes } = benchText();
+  report('text', 'Text against llama.cpp', ['file', 'what', 'ours, tokens/s', 'llama.cpp, tokens/s', 'ratio', 'target'], rows, notes);
 }

@@ -292,7 +292,9 @@ fn the_vocabulary_is_what_the_file_says() {
         [&kind.to_le_bytes()[..], &count.to_le_bytes(), bytes].concat()
     };
     let mut words = Vec::new();
-    ["a", "b", "a b"].map(|word| Writer::text(&mut words, word));
+    for word in ["a", "b", "a b"] {
+        Writer::text(&mut words, word);
+    }
     let writer = llama()
         .word("tokenizer.ggml.model", "gpt2")
         .word("tokenizer.ggml.pre", "qwen2")
