@@ -80,6 +80,20 @@ impl CpuDecoder {
         layers + head + self.embedding.bytes()
     }
 
+    fn pass(&mut self, sequences: &[SequenceRows<'_>]) -> Logits {
+        let mut xs = self.embed(sequences);
+        let batch = self.batch(sequences);
+        for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
+            layer.forward(&mut xs, &batch, cache);
+        }
+        let mut wanted = self.rows(&xs, wanted_rows(sequences));
+        self.norm.apply(&mut wanted);
+        let head = self.head.as_deref().unwrap_or(&*self.embedding);
+        let mut logits = vec![0.0; wanted.len() / self.config.hidden * self.config.vocab_size];
+        head.forward(&wanted, &mut logits);
+        Logits::new(logits, self.config.vocab_size)
+    }
+
     fn embed(&self, sequences: &[SequenceRows<'_>]) -> Vec<f32> {
         let tokens = sequences.iter().flat_map(|sequence| sequence.tokens);
         let mut xs = vec![0.0; tokens.clone().count() * self.config.hidden];
@@ -130,17 +144,9 @@ impl TextModel for CpuDecoder {
 
     fn forward(&mut self, sequences: &[SequenceRows<'_>]) -> Result<Logits, EngineError> {
         check(sequences, self.config.vocab_size, self.cache.size())?;
-        let mut xs = self.embed(sequences);
-        let batch = self.batch(sequences);
-        for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
-            layer.forward(&mut xs, &batch, cache);
-        }
-        let mut wanted = self.rows(&xs, wanted_rows(sequences));
-        self.norm.apply(&mut wanted);
-        let head = self.head.as_deref().unwrap_or(&*self.embedding);
-        let mut logits = vec![0.0; wanted.len() / self.config.hidden * self.config.vocab_size];
-        head.forward(&wanted, &mut logits);
-        Ok(Logits::new(logits, self.config.vocab_size))
+        // From within the pool a product starts on all threads at once; from outside each of some 200 would first
+        // have to wake one and put the caller to sleep.
+        rayon::scope(|_| Ok(self.pass(sequences)))
     }
 }
 
