@@ -9,9 +9,8 @@ use axum::{
     routing::{get, post},
 };
 use jwt_compact::{
-    Token, UntrustedToken,
+    AlgorithmExt, Token, UntrustedToken,
     alg::{Hs256, Hs256Key},
-    prelude::AlgorithmExt,
 };
 use serde::Deserialize;
 use tower_service::Service;
