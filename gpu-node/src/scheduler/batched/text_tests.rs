@@ -161,9 +161,9 @@ fn a_full_lane_refuses_and_has_a_place_again_later() {
 #[test]
 fn whoever_hangs_up_gives_their_place_up_waiting_or_running() {
     let bench = bench(1, 1);
-    let runs = bench.call("the one that runs", 1);
-    runs.until_started();
     let hold = bench.mood.gate.write();
+    let runs = bench.call("the one that runs", 1);
+    bench.wait_until(|status| status.is_running);
     let waits = bench.call("the one that waits", 2);
     assert!(bench.try_call("no place", 3).is_err());
     drop(waits.ticket);
@@ -180,9 +180,9 @@ fn whoever_hangs_up_gives_their_place_up_waiting_or_running() {
 #[test]
 fn a_drain_hands_back_who_waits_and_lets_who_runs_finish() {
     let bench = bench(1, 3);
-    let runs = bench.call("the one that runs", 1);
-    runs.until_started();
     let hold = bench.mood.gate.write();
+    let runs = bench.call("the one that runs", 1);
+    bench.wait_until(|status| status.is_running);
     let waits = bench.call("the one that waits", 2);
     bench.lane.close();
     assert_eq!(waits.failure_code(), "draining");
@@ -194,9 +194,9 @@ fn a_drain_hands_back_who_waits_and_lets_who_runs_finish() {
 #[test]
 fn a_drain_that_lasts_too_long_ends_what_runs() {
     let bench = bench(4, 0);
-    let call = bench.call("the one that runs", 1);
-    call.until_started();
     let hold = bench.mood.gate.write();
+    let call = bench.call("the one that runs", 1);
+    bench.wait_until(|status| status.is_running);
     bench.lane.close();
     bench.lane.stop_running();
     drop(hold);
@@ -257,9 +257,9 @@ fn a_lane_leaves_memory_for_another_once_it_is_idle() {
 #[test]
 fn a_lane_that_is_dropped_ends_its_requests() {
     let bench = bench(1, 2);
-    let runs = bench.call("the one that runs", 1);
-    runs.until_started();
     let hold = bench.mood.gate.write();
+    let runs = bench.call("the one that runs", 1);
+    bench.wait_until(|status| status.is_running);
     let waits = bench.call("the one that waits", 2);
     drop(bench.lane);
     drop(hold);

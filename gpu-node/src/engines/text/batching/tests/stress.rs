@@ -56,7 +56,7 @@ fn two_thousand_requests_with_cancellations_leave_nothing_behind() {
                 return true;
             };
             // The oracle is slow: a part of the answers stands for all.
-            if id.is_multiple_of(8) {
+            if id.is_multiple_of(16) {
                 assert!(matches!(answer.outcome, Some(Ok(_))), "{:?}", answer.outcome);
                 assert_eq!(answer.choices, oracle(input, Taste::Repeating(9)), "request {id}");
                 checked += 1;
@@ -69,7 +69,7 @@ fn two_thousand_requests_with_cancellations_leave_nothing_behind() {
     assert_eq!(bench.batch.used_blocks(), (0, 60));
     assert_eq!((bench.batch.sequences(), bench.batch.requests()), (0, 0));
     let figures = bench.figures;
-    assert!(checked > 150 && cancelled > 50, "{checked} checked, {cancelled} cancelled");
+    assert!(checked > 80 && cancelled > 50, "{checked} checked, {cancelled} cancelled");
     assert!(figures.preempted > 50 && figures.cached_tokens > 5000, "{figures:?}");
     assert!(figures.accepted_tokens > 100, "{figures:?}");
 }
