@@ -1,6 +1,6 @@
 //! Every route of the node and the middleware around them: read this first.
 
-use std::{future::Future, io};
+use std::{future::Future, io, pin::pin, time::Duration};
 
 use axum::{
     Router,
@@ -8,8 +8,14 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
 use shared::limits::JSON_BODY_MAX_BYTES;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time};
 use tower::ServiceBuilder;
 
 use crate::{
@@ -21,6 +27,11 @@ use crate::{
     },
     state::AppState,
 };
+
+/// How long a caller may take over the head of a request: slower ones only hold connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// After an accept that failed, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The routes that need no token; every other answers 401 without one, as do unknown paths.
 pub const PUBLIC_ROUTES: &[&str] = &["/health/live", "/health/ready"];
@@ -57,11 +68,39 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Answers requests until `stop`, then finishes those under way.
+/// Answers requests until `stop`, then finishes those under way. Like `axum::serve`, which can't limit the time of heads.
 pub async fn serve(
     listener: TcpListener,
     state: AppState,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(stop).await
+    let service = TowerToHyperService::new(router(state));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let open = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = open.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+    Ok(())
 }
