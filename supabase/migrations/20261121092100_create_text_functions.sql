@@ -35,13 +35,16 @@ as $$
       from public.text_runs run
       where run.user_id = p_user_id and run.status = 'running' and private.is_open_text(run)
     ), '[]'),
-    'prices', jsonb_build_object('scene', private.read_figure('prices', 'scene', 1))
+    'prices', jsonb_build_object(
+      'scene', private.read_figure('prices', 'scene', 1),
+      'text_per_1000_tokens', private.read_figure('prices', 'text_per_1000_tokens', 1)
+    )
   )
   from private.read_credits(p_user_id) credits;
 $$;
 
 comment on function public.get_credits() is
-  'The caller''s balance, what open jobs and texts reserve of it, those, and what new jobs cost. Gives the welcome grant if it is due.';
+  'The caller''s balance, what open jobs and texts reserve of it, those, and what new ones cost. Gives the welcome grant if it is due.';
 
 -- Begun thousands count as whole ones.
 create function private.price_of_text(p_tokens bigint) returns integer

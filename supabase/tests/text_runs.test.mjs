@@ -85,6 +85,17 @@ describe('reserving', () => {
     assert.equal(error.details, '3 needed, 0 left');
   });
 
+  test('the price is the setting\'s', async () => {
+    const setPrice = (price) => ok(service.from('settings').update({ value: { scene: 1, text_per_1000_tokens: price } }).eq('key', 'prices'));
+    try {
+      await setPrice(4);
+      assert.equal((await openRun(owner)).reserved, 10);
+      assert.equal((await credits(owner)).prices.text_per_1000_tokens, 4);
+    } finally {
+      await setPrice(1);
+    }
+  });
+
   test('what makes no sense is refused', async () => {
     for (const wrong of [{ p_id: null }, { p_kind: 'Poem!' }, { p_room: 'x' }, { p_max_tokens: 0 }, { p_model: '' }, { p_request_id: 'x'.repeat(65) }]) {
       await refused(owner.client.rpc('open_text_run', order(wrong)), 422);

@@ -47,10 +47,10 @@ impl Account for DurableAccount {
         &self,
         user: UserId,
         run: JobId,
-        credits: i64,
+        tokens: u64,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
-        self.call(user, AccountCall::ReserveText { run, credits, ledger }).await
+        self.call(user, AccountCall::ReserveText { run, tokens, ledger }).await
     }
 
     async fn settle(&self, user: UserId, job: JobId, charged: i64) -> Result<()> {

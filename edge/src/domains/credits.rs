@@ -7,7 +7,7 @@ use crate::{
     caller::Caller,
     error::Result,
     http::{extract::State, routes::Routes},
-    ports::stores::JobStore,
+    ports::{gates::price_of_tokens, stores::JobStore},
     routes,
 };
 
@@ -25,11 +25,9 @@ pub async fn read_credits(State(state): State, caller: Caller) -> Result<Json<Cr
     find_credits(state.jobs.as_ref(), &caller).await.map(Json)
 }
 
-/// What so many tokens cost, begun thousands counting as whole ones; as with jobs, the database's own price is charged.
+/// What so many tokens of text cost at the price nobody has changed. What the database charges is what counts.
 pub fn price_of_text(tokens: u64) -> i64 {
-    let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
-    let price = tokens.saturating_mul(TEXT_CREDITS_PER_1000_TOKENS);
-    price / 1000 + i64::from(price % 1000 > 0)
+    price_of_tokens(tokens, TEXT_CREDITS_PER_1000_TOKENS)
 }
 
 /// The caller's credits, as the ledger has them.

@@ -32,6 +32,13 @@ pub struct OpenReservation {
     pub credits: i64,
 }
 
+/// What so many tokens cost, begun thousands counting as whole ones.
+pub fn price_of_tokens(tokens: u64, per_1000: i64) -> i64 {
+    let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+    let price = tokens.saturating_mul(per_1000.max(0));
+    price / 1000 + i64::from(price % 1000 > 0)
+}
+
 /// The answer to a reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -89,7 +96,7 @@ pub trait Account: Send + Sync {
         &self,
         user: UserId,
         run: JobId,
-        credits: i64,
+        tokens: u64,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation>;
     /// Ends a reservation; `charged` credits leave the balance (0 gives all back). Repeating it does nothing.

@@ -40,8 +40,8 @@ impl DurableObject for AccountDo {
             AccountCall::Reserve { job, kind, ledger } => {
                 answer(&self.change(|gate| gate.reserve(job, kind, ledger, now_ms))?)
             }
-            AccountCall::ReserveText { run, credits, ledger } => {
-                answer(&self.change(|gate| gate.reserve_text(run, credits, ledger, now_ms))?)
+            AccountCall::ReserveText { run, tokens, ledger } => {
+                answer(&self.change(|gate| gate.reserve_text(run, tokens, ledger, now_ms))?)
             }
             AccountCall::Settle { job, charged } => {
                 answer(&self.change(|gate| gate.settle(job, charged, now_ms))?)

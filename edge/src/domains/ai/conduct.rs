@@ -27,16 +27,15 @@ const BILL_MS: u64 = 3_000;
 /// Runs it to its end.
 pub async fn conduct(ports: &TextPorts<'_>, run: &TextRun, sink: &mut dyn TextSink) {
     let began_ms = ports.clock.now_ms();
-    let reserved = match reserve(ports, run).await {
-        Ok(credits) => credits,
-        Err(failure) => return sink.end(RunEnd::Failed { failure }),
-    };
+    if let Err(failure) = reserve(ports, run).await {
+        return sink.end(RunEnd::Failed { failure });
+    }
     let mut progress = Progress::default();
     let result = Box::pin(generate(ports, run, &mut progress, sink)).await;
     let bill = bill_of(run, &result, &progress, ports.clock.now_ms().saturating_sub(began_ms));
     let settled = within(ports.clock, BILL_MS, ports.texts.settle(run.run_id, &bill)).await;
     let charged = settled.and_then(Result::ok);
-    let credits = charged.unwrap_or_else(|| expected(&bill, reserved));
+    let credits = charged.unwrap_or_else(|| expected(&bill));
     tell_end(ports, run, sink, &result, &bill, credits);
     let charged = match charged {
         Some(credits) => credits,
@@ -48,27 +47,24 @@ pub async fn conduct(ports: &TextPorts<'_>, run: &TextRun, sink: &mut dyn TextSi
 }
 
 /// What the database will charge, if its price is ours.
-fn expected(bill: &TextBill, reserved: i64) -> i64 {
+fn expected(bill: &TextBill) -> i64 {
     match bill.is_charged {
-        true => {
-            price_of_text(bill.usage.prompt_tokens + bill.usage.completion_tokens).min(reserved)
-        }
+        true => price_of_text(bill.usage.prompt_tokens + bill.usage.completion_tokens),
         false => 0,
     }
 }
 
 /// Holds what it may cost: in the account, which answers at once, and in the database, which is the record.
-async fn reserve(ports: &TextPorts<'_>, run: &TextRun) -> std::result::Result<i64, TextFailure> {
+async fn reserve(ports: &TextPorts<'_>, run: &TextRun) -> std::result::Result<(), TextFailure> {
     if !ports.fleet.has_model(&run.order.model).await? {
         return Err(TextFailure::NoNode);
     }
     let max_tokens = tokens_max(&run.order)?;
-    let credits = price_of_text(max_tokens);
     let (user, id) = (run.user_id, run.run_id);
-    let mut reservation = ports.account.reserve_text(user, id, credits, None).await?;
+    let mut reservation = ports.account.reserve_text(user, id, max_tokens, None).await?;
     if reservation == Reservation::NeedsLedger {
         let ledger = ports.jobs.ledger(&run.token).await?;
-        reservation = ports.account.reserve_text(user, id, credits, Some(ledger)).await?;
+        reservation = ports.account.reserve_text(user, id, max_tokens, Some(ledger)).await?;
     }
     match reservation {
         Reservation::Granted => {}
@@ -94,7 +90,7 @@ async fn reserve(ports: &TextPorts<'_>, run: &TextRun) -> std::result::Result<i6
         give_back(ports, run).await;
         return Err(error.into());
     }
-    Ok(credits)
+    Ok(())
 }
 
 async fn give_back(ports: &TextPorts<'_>, run: &TextRun) {

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use shared::{
     api::jobs::JobKind,
     ids::JobId,
-    limits::{JOB_CREDITS_DEFAULT, OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX},
+    limits::{
+        JOB_CREDITS_DEFAULT, OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX,
+        TEXT_CREDITS_PER_1000_TOKENS,
+    },
 };
 
-use crate::ports::gates::{LedgerState, Reservation, StoredAnswer};
+use crate::ports::gates::{LedgerState, Reservation, StoredAnswer, price_of_tokens};
 
 /// Knowledge older than this is compared with the ledger, which frees what a dead request left held.
 const TRUSTED_FOR_MS: u64 = 10 * 60 * 1000;
@@ -26,12 +29,15 @@ const SETTLED_FOR_MS: u64 = 10 * 60 * 1000;
 /// Enough for the jobs one user can end in that time; older ones are forgotten first.
 const SETTLED_MAX: usize = 64;
 
+/// The name of a text's price among those of jobs.
+const TEXT_PRICE: &str = "text_per_1000_tokens";
+
 /// A call to the object of one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum AccountCall {
     Reserve { job: JobId, kind: JobKind, ledger: Option<LedgerState> },
-    ReserveText { run: JobId, credits: i64, ledger: Option<LedgerState> },
+    ReserveText { run: JobId, tokens: u64, ledger: Option<LedgerState> },
     Settle { job: JobId, charged: i64 },
     ForgetBalance,
     Compare { ledger: LedgerState },
@@ -82,7 +88,7 @@ impl HeldFor {
 #[derive(Debug, Clone, Copy)]
 enum Price {
     Of(JobKind),
-    Text(i64),
+    Text(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,15 +109,15 @@ impl AccountGate {
         self.hold(job, Price::Of(kind), ledger, now_ms)
     }
 
-    /// The same for a text.
+    /// The same for a text of so many tokens at most.
     pub fn reserve_text(
         &mut self,
         run: JobId,
-        credits: i64,
+        tokens: u64,
         ledger: Option<LedgerState>,
         now_ms: u64,
     ) -> Reservation {
-        self.hold(run, Price::Text(credits), ledger, now_ms)
+        self.hold(run, Price::Text(tokens), ledger, now_ms)
     }
 
     fn hold(
@@ -141,7 +147,13 @@ impl AccountGate {
         }
         let (credits, of) = match price {
             Price::Of(kind) => (self.price_of(kind), HeldFor::Job),
-            Price::Text(credits) => (credits.max(0), HeldFor::Text),
+            Price::Text(tokens) => {
+                let price = self.prices.get(TEXT_PRICE).copied();
+                (
+                    price_of_tokens(tokens, price.unwrap_or(TEXT_CREDITS_PER_1000_TOKENS)),
+                    HeldFor::Text,
+                )
+            }
         };
         match self.refusal(credits, of) {
             Some(_) if !is_fresh => Reservation::NeedsLedger,

@@ -57,15 +57,15 @@ fn holds_no_more_than_the_cap_of_open_jobs() {
 fn texts_have_a_cap_of_their_own() {
     let mut gate = gate(100, &[1, 2, 3, 4]);
     for number in 5..9 {
-        assert_eq!(gate.reserve_text(job(number), 2, None, 0), Reservation::Granted);
+        assert_eq!(gate.reserve_text(job(number), 1_001, None, 0), Reservation::Granted);
     }
     assert_eq!(gate.reserved(), 12);
     let mut known = ledger(100, &[1, 2, 3, 4]);
     let texts = (5..9).map(|n| OpenReservation { id: job(n), credits: 2 }).collect();
     known.as_mut().unwrap().open_texts = texts;
-    assert_eq!(gate.reserve_text(job(9), 2, known, 1), Reservation::TooManyOpen { open: 4 });
+    assert_eq!(gate.reserve_text(job(9), 2_000, known, 1), Reservation::TooManyOpen { open: 4 });
     gate.settle(job(5), 1, 2);
-    assert_eq!(gate.reserve_text(job(9), 2, None, 3), Reservation::Granted);
+    assert_eq!(gate.reserve_text(job(9), 2_000, None, 3), Reservation::Granted);
 }
 
 #[test]
@@ -195,4 +195,12 @@ fn spends_never_more_than_the_balance_under_any_order_of_calls() {
         }
         assert!(spent + gate.reserved() <= 5, "spent {spent}, held {}", gate.reserved());
     }
+}
+
+#[test]
+fn a_text_is_held_at_the_price_the_ledger_was_read_with() {
+    let mut gate = gate(100, &[]);
+    gate.prices.insert(TEXT_PRICE.to_owned(), 4);
+    assert_eq!(gate.reserve_text(job(1), 2_100, None, 0), Reservation::Granted);
+    assert_eq!(gate.reserved(), 9);
 }

@@ -87,11 +87,11 @@ impl Account for FakeGates {
         &self,
         user: UserId,
         run: JobId,
-        credits: i64,
+        tokens: u64,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
         self.faults.pass(Part::Gate, "account.reserve_text", || {
-            Ok(self.with_account(user, |gate, now| gate.reserve_text(run, credits, ledger, now)))
+            Ok(self.with_account(user, |gate, now| gate.reserve_text(run, tokens, ledger, now)))
         })
     }
 
