@@ -25,6 +25,8 @@ pub(super) struct ThoughtReader {
     state: State,
     /// Text that is not understood yet.
     held: String,
+    /// More than spaces was thought.
+    has_thought: bool,
 }
 
 /// The mark that begins a thought, if the vocabulary or the end of a prompt has one.
@@ -36,7 +38,7 @@ impl ThoughtReader {
     /// `within` is the mark that ends the thought the prompt began.
     pub(super) fn new(within: Option<&'static str>) -> Self {
         let state = within.map_or(State::Start, State::Thought);
-        Self { state, held: String::new() }
+        Self { state, held: String::new(), has_thought: false }
     }
 
     /// What is certain now that this much more came.
@@ -82,7 +84,7 @@ impl ThoughtReader {
     fn begin(&mut self) -> bool {
         let text = self.held.trim_start();
         if let Some((open, close)) = mark_where(|open| text.starts_with(open)) {
-            self.held = text[open.len()..].trim_start().to_owned();
+            self.held = text[open.len()..].to_owned();
             self.state = State::Thought(close);
             return true;
         }
@@ -94,6 +96,10 @@ impl ThoughtReader {
     }
 
     fn think(&mut self, close: &str, spoken: &mut Vec<Spoken>) -> bool {
+        if !self.has_thought {
+            self.held = self.held.trim_start().to_owned();
+            self.has_thought = !self.held.is_empty();
+        }
         let (thought, is_over) = match self.held.find(close) {
             Some(at) => (at, true),
             None => (self.held.len() - held_back(&self.held, close), false),

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use shared::node::text::{ChatMessage, Role};
 
 use super::{
     language::{AnswerPart, ChatTokens, Language, LanguageError, ReadAnswer},
@@ -81,10 +82,16 @@ impl Language for ModelLanguage {
         if can_call && self.dialect().is_none() {
             return Err(LanguageError::NoTools);
         }
+        // OpenAI's newer name for the system; most templates only know the older one.
+        let knows_developer = names(template.source(!order.tools.is_empty()), "developer");
         let messages: Vec<Value> = order
             .messages
             .iter()
-            .filter_map(|message| serde_json::to_value(message).ok())
+            .filter_map(|message| {
+                let is_developer = message.role == Role::Developer && !knows_developer;
+                let role = if is_developer { Role::System } else { message.role };
+                serde_json::to_value(ChatMessage { role, ..message.clone() }).ok()
+            })
             .collect();
         let tools: Vec<Value> = order.tools.iter().map(describe).collect();
         let request = ChatRequest {

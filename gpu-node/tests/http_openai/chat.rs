@@ -211,7 +211,7 @@ async fn what_has_no_effect_is_named_in_the_answer() {
     let rest = json!({ "user": "u1", "metadata": { "a": "b" }, "store": false, "safety_identifier": null });
     let answer = node.post(CHAT, &chat("say x", rest)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    assert_eq!(answer.header("x-parameters-without-effect"), "user, metadata");
+    assert_eq!(answer.header("x-parameters-without-effect"), "metadata, user");
 }
 
 #[tokio::test]

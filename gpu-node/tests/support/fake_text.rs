@@ -245,9 +245,11 @@ async fn speak(input: &TextInput, sender: &Sender) -> Option<Result<(), Failure>
         sender.send(RunEvent::Said(piece(input, 0, "half"))).ok()?;
         return Some(Err(failure("engine_failed", true)));
     }
-    while wish == "go on for ever" {
-        sender.send(RunEvent::Said(piece(input, 0, "more "))).ok()?;
-        tokio::task::yield_now().await;
+    if wish == "go on for ever" {
+        loop {
+            sender.send(RunEvent::Said(piece(input, 0, "more "))).ok()?;
+            tokio::task::yield_now().await;
+        }
     }
     for choice in 0..input.choices {
         let (mut tokens, mut reason) = (0, FinishReason::Stop);

@@ -55,7 +55,8 @@ pub(super) fn read_call<T>(
     table: &'static [Parameter],
     read: impl FnOnce(&mut Fields<'_, '_>) -> T,
 ) -> Result<Asked<T>> {
-    let (call, report) = read_body(body, table, read);
+    let (call, mut report) = read_body(body, table, read);
+    report.without_effect.sort_unstable();
     match call {
         Some(call) if report.errors.is_empty() => {
             Ok(Asked { call, without_effect: report.without_effect })

@@ -33,6 +33,7 @@ const NO_CUSTOM: &str =
 const OLD_FUNCTIONS: &str = "was replaced by `tools` and `tool_choice`: use those";
 const NO_PERSON: &str = "the node keeps nothing about the people behind its callers";
 const SHARED_PREFIXES: &str = "every request shares the prefixes of all others by their content";
+const PARSED: &str = "what OpenAI's own client adds to an answer that it parsed";
 const GENERATED: &str =
     "what an earlier answer carried beside its text is not shown to the model again";
 
@@ -50,7 +51,10 @@ pub const CHAT: &[Parameter] = &[
     row("functions", Refused(OLD_FUNCTIONS)),
     row("logit_bias", Honoured("token ids of the model's own vocabulary; -100 to 100")),
     row("logprobs", Honoured("of every generated token, before temperature and cuts")),
-    row("max_completion_tokens", Honoured("bounded by the context; to its end when absent")),
+    row(
+        "max_completion_tokens",
+        Honoured("bounded by the context; to its end when absent, or as the model's manifest says"),
+    ),
     row(
         "max_tokens",
         Honoured("the old name of `max_completion_tokens`; both together are refused"),
@@ -68,6 +72,7 @@ pub const CHAT: &[Parameter] = &[
     row("messages[].content[].type", Limited("`text`, and `refusal` in an assistant's turn")),
     row("messages[].function_call", Refused(OLD_FUNCTIONS)),
     row("messages[].name", Honoured("given to the chat template")),
+    row("messages[].parsed", NoEffect(PARSED)),
     row("messages[].reasoning_content", NoEffect(GENERATED)),
     row("messages[].refusal", Honoured("read as the text of the turn when it has no content")),
     row(
@@ -82,7 +87,9 @@ pub const CHAT: &[Parameter] = &[
     row("messages[].tool_calls[].function", Honoured("")),
     row("messages[].tool_calls[].function.arguments", Honoured("a text that holds a JSON object")),
     row("messages[].tool_calls[].function.name", Honoured("")),
+    row("messages[].tool_calls[].function.parsed_arguments", NoEffect(PARSED)),
     row("messages[].tool_calls[].id", Honoured("")),
+    row("messages[].tool_calls[].index", NoEffect(PARSED)),
     row("messages[].tool_calls[].type", Limited("`function`")),
     row("metadata", NoEffect("it labels stored answers, and the node stores none")),
     row(
@@ -115,7 +122,7 @@ pub const CHAT: &[Parameter] = &[
         "repetition_penalty",
         Honoured("extra: divides the logits of tokens that were there; 0.1 to 10"),
     ),
-    row("response_format", Honoured("")),
+    row("response_format", Honoured("not with tools that may be called")),
     row(
         "response_format.grammar",
         Honoured("for `grammar`: a context-free grammar in llguidance's Lark dialect"),
