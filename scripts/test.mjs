@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { nodeEnv } from './lib/packages.mjs';
 import { inRoot, ROOT } from './lib/paths.mjs';
 import { command, Problem, say, seconds } from './lib/progress.mjs';
+import { testClients } from './lib/openai-clients.mjs';
 import { ensureSetup } from './lib/setup.mjs';
 import { runCounted } from './lib/test-counts.mjs';
 
@@ -12,6 +13,7 @@ const STAGES = {
   scripts: { run: () => node(['--test', ...testFiles()]), needs: 'scripts/tests' },
   native: { run: () => cargo(['test', '-p', 'chandelle-shared', '-p', 'edge']), needs: 'edge/src' },
   node: { run: () => cargo(['test', '--release', '-p', 'gpu-node']), needs: 'gpu-node/src' },
+  clients: { run: testClients, needs: 'models/embedded-text/manifest.toml' },
   wasm: { run: buildWasm, needs: 'edge/src' },
   database: { run: () => node(['scripts/supabase/test.mjs', '--all']), needs: 'scripts/supabase/test.mjs' },
   stories: { run: (stack) => stories(stack), needs: 'tests/tests', onStack: true },

@@ -3,13 +3,21 @@
 import { spawn } from 'node:child_process';
 
 const COUNTS = [
-  // cargo test, node --test, Playwright
+  // cargo test, node --test, unittest (below), Playwright (last)
   [/^test result: \w+\. (\d+) passed; (\d+) failed/gm, (found) => [Number(found[1]), Number(found[2])]],
   [/^(?:#|ℹ) pass (\d+)$/gm, (found) => [Number(found[1]), 0]],
   [/^(?:#|ℹ) fail (\d+)$/gm, (found) => [0, Number(found[1])]],
+  // unittest counts those that failed among all
+  [/^Ran (\d+) tests? in /gm, (found) => [Number(found[1]), 0]],
+  [/^FAILED \((?:failures=(\d+))?(?:, )?(?:errors=(\d+))?/gm, (found) => unittestFailures(found)],
   [/^ {2,}(\d+) passed\b/gm, (found) => [Number(found[1]), 0]],
   [/^ {2,}(\d+) failed\b/gm, (found) => [0, Number(found[1])]],
 ];
+
+function unittestFailures([, failures = 0, errors = 0]) {
+  const failed = Number(failures) + Number(errors);
+  return [-failed, failed];
+}
 
 export function countTests(output) {
   const sums = { passed: 0, failed: 0 };

@@ -1,0 +1,94 @@
+// The stage `clients`: OpenAI's own JavaScript and Python clients against a node that really runs.
+
+import { createHash, randomBytes } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeEnv } from './packages.mjs';
+import { inRoot, LOCAL, ROOT, toolDir } from './paths.mjs';
+import { answers, freePorts, pause } from './ports.mjs';
+import { capture, groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
+import { Problem, step } from './progress.mjs';
+import { runCounted } from './test-counts.mjs';
+
+const TESTS = inRoot('tests', 'openai');
+const MODEL = 'embedded-text';
+const TOOL_MODEL = 'embedded-tools';
+const READY_MS = 120_000;
+const sha256 = (content) => createHash('sha256').update(content).digest('hex');
+
+/** Resolves with `{passed, failed, code}` of both clients together. */
+export async function testClients() {
+  const python = await ensurePythonClient();
+  await step('the node (cargo build --release)', (update) => quietly('cargo', ['build', '--release', '-p', 'gpu-node'], { cwd: ROOT, update }));
+  const node = await startNode();
+  try {
+    const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL });
+    const results = [
+      await runCounted('node', ['--test', join(TESTS, 'clients.test.mjs')], { cwd: ROOT, env }),
+      await runCounted(python, ['-m', 'unittest', 'discover', '-s', TESTS], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
+    ];
+    const sum = (field) => results.reduce((total, result) => total + result[field], 0);
+    return { passed: sum('passed'), failed: sum('failed'), code: sum('code') };
+  } finally {
+    await stopGroup(node.part);
+  }
+}
+
+/** The Python with the client's pinned version, in a virtual environment that clones share. */
+async function ensurePythonClient() {
+  const requirements = join(TESTS, 'requirements.txt');
+  const folder = toolDir('openai-python', sha256(readFileSync(requirements)).slice(0, 12));
+  const python = join(folder, 'bin', 'python');
+  if (existsSync(join(folder, 'installed'))) return python;
+  if (!capture('python3', ['-c', 'import ensurepip, venv'])) {
+    throw new Problem("OpenAI's Python client needs python3 with venv: install it (on Debian: python3-venv), then run this again.");
+  }
+  rmSync(folder, { recursive: true, force: true });
+  await step("OpenAI's Python client (pip)", async (update) => {
+    await quietly('python3', ['-m', 'venv', folder], { update });
+    await quietly(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', requirements], { update, timeoutMs: 600_000 });
+  });
+  writeFileSync(join(folder, 'installed'), '');
+  return python;
+}
+
+async function startNode() {
+  const [port] = await freePorts(1);
+  const token = randomBytes(16).toString('hex');
+  const url = `http://127.0.0.1:${port}`;
+  const env = nodeEnv({ CHANDELLE_PORT: String(port), NODE_TOKENS: token, MODELS_DIR: await placeModels(), DEFAULT_MODEL: MODEL, QUEUE_CAPACITY: '8', DRAIN_TIMEOUT_S: '5', DRAIN_LINGER_S: '0' });
+  const logFile = join(LOCAL, 'clients', 'node.log');
+  rmSync(logFile, { force: true });
+  const part = launch(inRoot('target', 'release', 'gpu-node'), ['serve'], { logFile, cwd: ROOT, env });
+  const deadline = Date.now() + READY_MS;
+  while (!(await answers(`${url}/health/ready`))) {
+    if (!groupRuns(part) || Date.now() > deadline) {
+      await stopGroup(part);
+      throw new Problem(`the node did not come up:\n${logTail(logFile)}`);
+    }
+    await pause(100);
+  }
+  return { part, url, token };
+}
+
+/** A models folder with the embedded text model as it is, and once more with a template that knows tools. */
+async function placeModels() {
+  const { parse, stringify } = await import('smol-toml');
+  const source = inRoot('models', MODEL);
+  const folder = join(LOCAL, 'clients', 'models');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(source, join(folder, MODEL));
+
+  const manifest = parse(readFileSync(join(source, 'manifest.toml'), 'utf8'));
+  const target = join(folder, TOOL_MODEL);
+  for (const { path } of manifest.files) cpSync(join(source, path), join(target, path), { recursive: true });
+  const settings = JSON.parse(readFileSync(join(source, 'tokenizer_config.json'), 'utf8'));
+  settings.chat_template = readFileSync(join(TESTS, 'tools.jinja'), 'utf8');
+  writeFileSync(join(target, 'tokenizer_config.json'), JSON.stringify(settings));
+  const files = manifest.files.map(({ path }) => describe(target, path));
+  writeFileSync(join(target, 'manifest.toml'), stringify({ ...manifest, name: TOOL_MODEL, files }));
+  return folder;
+}
+
+const describe = (folder, path) => ({ path, bytes: statSync(join(folder, path)).size, sha256: sha256(readFileSync(join(folder, path))) });
