@@ -14,7 +14,7 @@ use candle_core::{DType, Tensor};
 
 pub(super) use self::cpu::DenseMatrix;
 pub use self::{card::CardDecoder, cpu::CpuDecoder, safetensors::SafetensorsSource};
-use super::{config::DecoderConfig, model::TextModel, weights::WeightSource};
+use super::{config::DecoderConfig, gguf::GgufFile, model::TextModel, weights::WeightSource};
 use crate::engines::{Devices, EngineError};
 
 /// A place in the decoder whose hidden states are wanted.
@@ -50,8 +50,12 @@ pub trait Decoder: TextModel + HiddenStates {}
 
 impl<D: TextModel + HiddenStates> Decoder for D {}
 
-/// Loads `config.json` and the safetensors of a folder.
+/// Loads the GGUF file of a folder if it has one, else `config.json` and the safetensors.
 pub fn load_decoder(folder: &Path, devices: &Devices) -> Result<Box<dyn Decoder>, EngineError> {
+    if let Some(path) = GgufFile::find(folder) {
+        let file = GgufFile::open(&path)?;
+        return place_decoder(file.config()?, &file, devices);
+    }
     let config = DecoderConfig::read(folder)?;
     place_decoder(config, &SafetensorsSource::open(folder)?, devices)
 }

@@ -37,6 +37,12 @@ pub(super) struct StoredTensor<'a> {
 }
 
 impl GgufFile {
+    /// The GGUF file of a folder, the first by name; of a split one that is its first part.
+    pub fn find(folder: &Path) -> Option<PathBuf> {
+        let paths = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "gguf")).min()
+    }
+
     /// Maps the file; of a split one, all its parts, which lie beside the first.
     pub fn open(path: &Path) -> Result<Self> {
         let named = |path: &Path, error: &dyn std::fmt::Display| {

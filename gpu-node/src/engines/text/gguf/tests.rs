@@ -183,6 +183,8 @@ fn a_split_model_is_read_from_all_its_parts() {
     let (folder, path) = save("tiny-00001-of-00002.gguf", &llama().int("split.count", 2).bytes());
     assert!(refusal(GgufFile::open(&path)).contains("tiny-00002-of-00002.gguf"));
     fs::write(folder.path().join("tiny-00002-of-00002.gguf"), second.bytes()).unwrap();
+    assert_eq!(GgufFile::find(folder.path()), Some(path.clone()));
+    assert_eq!(GgufFile::find(&folder.path().join("absent")), None);
     let file = GgufFile::open(&path).unwrap();
     assert_eq!(file.vector("norm.weight", 2).unwrap(), [5.0, 6.0]);
     assert!(refusal(open(&llama().int("split.count", 2).bytes())).contains("not the first of 2"));

@@ -207,7 +207,7 @@ fn zeros_stay_zero_and_what_is_not_finite_is_not_hidden() {
 
 #[test]
 fn a_row_of_broken_blocks_is_not_packed() {
-    let bytes = vec![0; 34 * 4];
+    let bytes = [0; 34 * 4];
     assert!(PackedMatrix::pack(Format::Q8_0, (2, 48), |_| &bytes[..34]).is_none());
     assert!(PackedMatrix::pack(Format::Q8_0, (2, 64), |_| &bytes[..67]).is_none());
     assert!(PackedMatrix::pack(Format::Q4K, (1, 64), |_| &bytes[..36]).is_none());
