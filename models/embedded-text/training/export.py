@@ -57,7 +57,7 @@ def write(folder, weights, shape, tokenizer):
         (folder / f"{name}.new").replace(folder / name)
 
     put("config.json", config(shape))
-    put("generation_config.json", {"do_sample": True, "temperature": 0.3, "top_p": 0.9, "eos_token_id": [2, 0], "pad_token_id": 0})
+    put("generation_config.json", {"do_sample": False, "eos_token_id": [2, 0], "pad_token_id": 0})
     special = {str(i): {"content": t, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
                for i, t in enumerate(("<|endoftext|>", "<|im_start|>", "<|im_end|>"))}
     put("tokenizer_config.json", {
@@ -89,8 +89,7 @@ source = {{ kind = "folder" }}
 [defaults]
 context_tokens = 2048
 max_output_tokens = 1024
-temperature = 0.3
-top_p = 0.9
+temperature = 0.0
 '''
     for name, content in data.items():
         text += f'\n[[files]]\npath = "{name}"\nbytes = {len(content)}\nsha256 = "{hashlib.sha256(content).hexdigest()}"\n'

@@ -157,9 +157,9 @@ def message(rng, lang, check=False):
 
 def concepts(rng, lang, check=False):
     """A list of concepts in five languages."""
-    count = rng.choice((3, 4, 5, 6)) if check else rng.choice((1, 2, 3, 3, 4, 4, 5, 5, 6, 8, 10))
+    count = rng.choice((3, 4, 5, 6)) if check else rng.choice((1, 1, 1, 2, 2, 3, 4, 6))
     wrappers = listed(lang, "concept.wrap")
-    if rng.random() < (0.35 if check else 0.25):
+    if rng.random() < (0.3 if check else 0.1):
         key, theme = "", names.proper(rng, check)
         rows = [row for _, all_rows in source.fields().values() for row in all_rows]
         rows = [{of: texts(of)["concept.compose"][0].format(c=row[of], m=theme) for of in source.LANGUAGES} for row in ordered(rng.sample(rows, count), rows)]
@@ -264,7 +264,7 @@ def assistant(rng, lang, check=False):
 
 
 MAKERS = {"content_ideas": content_ideas, "message": message, "pricing": pricing, "concepts": concepts, "quiz": quiz, "assistant": assistant}
-WEIGHTS = {"content_ideas": 16, "message": 22, "pricing": 8, "concepts": 22, "quiz": 28, "assistant": 5}
+WEIGHTS = {"content_ideas": 13, "message": 12, "pricing": 4, "concepts": 70, "quiz": 17, "assistant": 4}
 
 
 def sample(rng, task, lang, check=False):

@@ -21,6 +21,22 @@ import tokens
 from model import Shape, Text, rotate
 
 
+HEAVY = {("name", "fr"): 8.0, ("title", "description"): 2.0, ("contentType", "estimatedEngagement"): 4.0}
+
+
+def weigh(words):
+    """Weights of an answer's tokens: more where it is decided what the answer is about."""
+    weight, until, found = 1.0, None, []
+    for word in words:
+        if word == until:
+            weight, until = 1.0, None
+        found.append(weight)
+        for (first, last), heavy in HEAVY.items():
+            if until is None and word == first:
+                weight, until = heavy, last
+    return found
+
+
 class Feed:
     """Groups of examples of similar length."""
 
@@ -45,11 +61,13 @@ class Feed:
     def pack(self, task, lang, rows):
         length = max(len(ids) for ids, _ in rows)
         ids = torch.zeros(len(rows), length, dtype=torch.long)
-        targets = torch.full((len(rows), length), -1)
+        targets, weights = torch.full((len(rows), length), -1), torch.zeros(len(rows), length)
         for row, (found, start) in enumerate(rows):
             ids[row, : len(found)] = torch.tensor(found)
             targets[row, start - 1 : len(found) - 1] = torch.tensor(found[start:])
-        return task, self.openings[task, lang], ids, targets
+            words = [self.tokenizer.id_to_token(token) for token in found[start:]]
+            weights[row, start - 1 : len(found) - 1] = torch.tensor(weigh(words))
+        return task, self.openings[task, lang], ids, targets, weights
 
     def next(self):
         if len(self.ready) < 300:
@@ -92,7 +110,7 @@ def block(layer, x, spans, cos, sin):
 def losses(model, groups):
     """The loss of every answer token, group after group."""
     ids, places, spans, kept, wanted, start = [], [], [], [], [], 0
-    for _, opening, rows, targets in groups:
+    for _, opening, rows, targets, _ in groups:
         first, (batch, length) = len(opening), rows.shape
         ids += [opening, rows.reshape(-1)]
         places += [torch.arange(first), (first + torch.arange(length)).repeat(batch)]
@@ -187,13 +205,14 @@ def main():
 
     while spent < a.seconds:
         done = spent / a.seconds
-        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / 0.6))
+        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / 0.22))
         batch = [feed.next() for _ in range(a.groups)]
         with torch.autocast("cpu", torch.bfloat16):
             loss = losses(model, batch)
-        loss.mean().backward()
-        parts = loss.detach().split([int((targets >= 0).sum()) for *_, targets in batch])
-        for (task, opening, ids, _), part in zip(batch, parts):
+        weights = torch.cat([weights[targets >= 0] for *_, targets, weights in batch])
+        ((loss * weights).sum() / weights.sum()).backward()
+        parts = loss.detach().split([int((targets >= 0).sum()) for *_, targets, _ in batch])
+        for (task, opening, ids, *_), part in zip(batch, parts):
             count = sums.setdefault(task, [0.0, 0])
             count[0] += part.sum().item()
             count[1] += part.numel()
@@ -202,7 +221,7 @@ def main():
         optimiser.step(scale, a.rate, a.rate_adam)
         model.zero_grad()
         step += 1
-        decay = min(0.997, 1 - 1 / (1 + step / 5))
+        decay = min(0.99, 1 - 1 / (1 + step / 5))
         with torch.no_grad():
             for n, p in model.named_parameters():
                 average[n].lerp_(p, 1 - decay)
