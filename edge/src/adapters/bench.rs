@@ -61,7 +61,9 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
     }
     let answer = worker::Router::new()
         .get("/router/hello", |_, _| worker::Response::ok("hello"))
-        .post("/router/token", |request, _| {
+        .post_async("/router/token", |mut request, _| async move {
+            // Our bridge reads every body: so must the other side.
+            request.text().await?;
             let bearer = request.headers().get("authorization")?;
             match holder(bearer.as_deref()) {
                 Some(sub) => worker::Response::ok(sub),
