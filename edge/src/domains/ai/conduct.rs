@@ -36,7 +36,7 @@ pub async fn conduct(ports: &TextPorts<'_>, run: &TextRun, sink: &mut dyn TextSi
     let settled = within(ports.clock, BILL_MS, ports.texts.settle(run.run_id, &bill)).await;
     let charged = settled.and_then(Result::ok);
     let credits = charged.unwrap_or_else(|| expected(&bill));
-    tell_end(ports, run, sink, &result, &bill, credits);
+    tell_end(ports, run, sink, &result, (&bill, credits));
     let charged = match charged {
         Some(credits) => credits,
         None => settle_later(ports, run, &bill).await.unwrap_or(credits),
@@ -128,8 +128,7 @@ fn tell_end(
     run: &TextRun,
     sink: &mut dyn TextSink,
     result: &std::result::Result<TextAnswer, TextFailure>,
-    bill: &TextBill,
-    credits: i64,
+    (bill, credits): (&TextBill, i64),
 ) {
     // A failure before the first word is its caller's answer itself, and no event.
     let is_streamed = run.order.shape == AnswerShape::Text;
