@@ -47,7 +47,10 @@ async fn a_node_registers_with_its_join_token_and_tells_its_load() {
     let call = edge.next_call().await;
     assert_eq!((call.method, call.path.as_str()), (Method::POST, HEARTBEAT));
     assert_eq!(call.authorization, "Bearer the-join-token");
-    assert_eq!(call.body, json!({ "running": 1, "queued": 1, "is_draining": false, "is_ready": true }));
+    assert_eq!(
+        call.body,
+        json!({ "running": 1, "queued": 1, "is_draining": false, "is_ready": true })
+    );
 }
 
 #[tokio::test]

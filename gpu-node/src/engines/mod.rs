@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config_file;
 pub mod device;
+pub mod embeddings;
 pub mod engine;
 pub mod image;
 mod layers;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decoder;
 pub mod gguf;
 pub mod grammar;
+pub(crate) mod kernels;
 pub mod model;
 pub mod quantised;
 pub mod request;

@@ -12,7 +12,6 @@ use std::{fmt::Debug, path::Path};
 
 use candle_core::{DType, Tensor};
 
-pub(super) use self::cpu::DenseMatrix;
 pub use self::{card::CardDecoder, cpu::CpuDecoder, safetensors::SafetensorsSource};
 use super::{config::DecoderConfig, gguf::GgufFile, model::TextModel, weights::WeightSource};
 use crate::engines::{Devices, EngineError};

@@ -9,26 +9,34 @@ use candle_core::{
 use half::{bf16, f16};
 use serde_json::Value;
 
-use super::cpu::DenseMatrix;
 use crate::engines::{
     EngineError,
-    text::weights::{Projection, WeightSource},
+    text::{
+        kernels::DenseMatrix,
+        weights::{Projection, WeightSource},
+    },
 };
 
 /// The files of one folder, mapped into memory.
 pub struct SafetensorsSource {
     files: MmapedSafetensors,
+    prefix: &'static str,
 }
 
 impl SafetensorsSource {
     /// Maps `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
-        Ok(Self { files: map(&paths(folder)?)? })
+        Self::open_prefixed(folder, "model.")
     }
 
-    /// The name in the file: causal models write a prefix that bare models and text encoders do not.
+    /// Opens a folder whose names may begin with another prefix.
+    pub(crate) fn open_prefixed(folder: &Path, prefix: &'static str) -> Result<Self, EngineError> {
+        Ok(Self { files: map(&paths(folder)?)?, prefix })
+    }
+
+    /// The name in the file: models with a head write a prefix that bare ones do not.
     fn find(&self, name: &str) -> Option<String> {
-        [format!("model.{name}"), name.to_owned()]
+        [format!("{}{name}", self.prefix), name.to_owned()]
             .into_iter()
             .find(|name| self.files.get(name).is_ok())
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::engines::{
     EngineError,
     text::{
-        decoder::DenseMatrix,
+        kernels::DenseMatrix,
         quantised::{Format, PackedMatrix},
         weights::{Projection, WeightSource},
     },

@@ -2,15 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::{
-    layer::{FeedForward, Linear},
-    rows::add,
-};
+use super::layer::FeedForward;
 use crate::engines::{
     EngineError,
     text::{
         config::ExpertsConfig,
         decoder::routing::{Share, route},
+        kernels::{Linear, add},
         weights::WeightSource,
     },
 };

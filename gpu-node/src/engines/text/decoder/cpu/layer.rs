@@ -1,51 +1,14 @@
 //! One layer: attention to the cached tokens, then a feed-forward part, each added to what came in.
 
-use super::{
-    attention::{Attention, Place},
-    cache::{BLOCK_TOKENS, BlockShape, LayerCache},
-    experts::Experts,
-    rows::{Angles, RmsNorm, add, add_bias, gate},
-};
+use super::experts::Experts;
 use crate::engines::{
     EngineError,
     text::{
         config::{DecoderConfig, LayerConfig},
-        weights::{Projection, WeightSource},
+        kernels::{Angles, Attention, BlockShape, LayerCache, Linear, Place, RmsNorm, add, gate},
+        weights::WeightSource,
     },
 };
-
-/// A matrix and perhaps a bias.
-#[derive(Debug)]
-pub(super) struct Linear {
-    matrix: Box<dyn Projection>,
-    bias: Option<Vec<f32>>,
-}
-
-impl Linear {
-    pub(super) fn load(
-        source: &dyn WeightSource,
-        name: &str,
-        shape: (usize, usize),
-        has_bias: bool,
-    ) -> Result<Self, EngineError> {
-        let bias = || source.vector(&format!("{name}.bias"), shape.0);
-        Ok(Self {
-            matrix: source.projection(&format!("{name}.weight"), shape)?,
-            bias: if has_bias { Some(bias()?) } else { None },
-        })
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.matrix.bytes()
-    }
-
-    pub(super) fn forward(&self, xs: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; xs.len() / self.matrix.inputs() * self.matrix.outputs()];
-        self.matrix.forward(xs, &mut out);
-        add_bias(&mut out, self.bias.as_deref());
-        out
-    }
-}
 
 /// Two projections, one gating the other, and a third back.
 #[derive(Debug)]
@@ -167,12 +130,7 @@ impl Layer {
         let shape = self.attention.shape;
         batch.angles.rotate(&mut queries, self.attention.heads);
         batch.angles.rotate(&mut keys, shape.kv_heads);
-        let width = shape.kv_heads * shape.head_width;
-        let rows = keys.chunks_exact(width).zip(values.chunks_exact(width));
-        for (place, row) in batch.places.iter().zip(rows) {
-            let block = place.blocks[place.position / BLOCK_TOKENS] as usize;
-            cache.store(shape, (block, place.position % BLOCK_TOKENS), row);
-        }
+        cache.store_all(shape, &batch.places, (&keys, &values));
         let mixed = self.attention.forward(&queries, cache, &batch.places);
         add(xs, &self.output.forward(&mixed));
         let normed = self.inner_norm.forward(xs);

@@ -1,21 +1,14 @@
 //! The decoder on the CPU: rows of f32, weights as wide as the file has them, all threads.
 
-mod attention;
 mod cache;
-mod dense;
 mod experts;
-mod lanes;
 mod layer;
-mod rows;
 
 use candle_core::{Device, Tensor};
 
-pub(in crate::engines::text) use self::dense::DenseMatrix;
 use self::{
-    attention::Place,
-    cache::{BLOCK_TOKENS, BlockShape, PagedCache},
+    cache::PagedCache,
     layer::{Batch, Layer},
-    rows::{Angles, RmsNorm},
 };
 use super::{
     HiddenStates, Tap,
@@ -25,6 +18,7 @@ use crate::engines::{
     EngineError,
     text::{
         config::DecoderConfig,
+        kernels::{Angles, BLOCK_TOKENS, BlockShape, Place, RmsNorm},
         model::{Logits, ModelShape, SequenceRows, TextModel},
         weights::{Projection, WeightSource},
     },

@@ -95,21 +95,19 @@ impl<E: Element> Task<'_, '_, E> {
     #[inline(always)]
     fn rows<L: Lanes, const R: usize, const C: usize>(&mut self, lanes: L, first: usize) -> usize {
         let inputs = self.inputs;
-        let xs: [&[f32]; R] =
-            std::array::from_fn(|row| &self.xs[(first + row) * inputs..][..inputs]);
+        let xs = &self.xs[first * inputs..(first + R) * inputs];
         let mut column = 0;
         for weights in self.weights.chunks(C * inputs) {
             if weights.len() == C * inputs {
-                let weights = std::array::from_fn(|at| &weights[at * inputs..][..inputs]);
-                let sums = tile::<L, E, R, C>(lanes, xs, weights);
-                for (out, sums) in self.out[first..].iter_mut().zip(sums) {
-                    out[column..column + C].copy_from_slice(&sums);
+                let sums = tile::<L, E, R, C>(lanes, xs, weights, inputs);
+                for row in 0..R {
+                    self.out[first + row][column..column + C].copy_from_slice(&sums[row]);
                 }
             } else {
                 for (at, weights) in weights.chunks(inputs).enumerate() {
-                    let sums = tile::<L, E, R, 1>(lanes, xs, [weights]);
-                    for (out, [sum]) in self.out[first..].iter_mut().zip(sums) {
-                        out[column + at] = sum;
+                    let sums = tile::<L, E, R, 1>(lanes, xs, weights, inputs);
+                    for row in 0..R {
+                        self.out[first + row][column + at] = sums[row][0];
                     }
                 }
             }
@@ -123,35 +121,50 @@ impl<E: Element> Task<'_, '_, E> {
 #[inline(always)]
 fn tile<L: Lanes, E: Element, const R: usize, const C: usize>(
     lanes: L,
-    xs: [&[f32]; R],
-    weights: [&[E]; C],
+    xs: &[f32],
+    weights: &[E],
+    inputs: usize,
 ) -> [[f32; C]; R] {
-    let count = xs[0].len() / LANES;
+    let count = inputs / LANES;
     let mut sums = [[lanes.splat(0.0); C]; R];
-    {
-        let xs = xs.map(|xs| &xs.as_chunks::<LANES>().0[..count]);
-        let weights = weights.map(|weights| &weights.as_chunks::<LANES>().0[..count]);
-        for at in 0..count {
-            let weights: [L::Vector; C] =
-                std::array::from_fn(|column| E::widen(lanes, &weights[column][at]));
-            for row in 0..R {
-                let x = lanes.load(&xs[row][at]);
-                for column in 0..C {
-                    sums[row][column] = lanes.mul_add(weights[column], x, sums[row][column]);
-                }
-            }
-        }
+    let mut x_chunks: [&[[f32; LANES]]; R] = [&[]; R];
+    for row in 0..R {
+        x_chunks[row] = &xs[row * inputs..(row + 1) * inputs].as_chunks().0[..count];
     }
-    if count * LANES < xs[0].len() {
-        let xs = xs.map(|xs| lanes.load(&padded(&xs[count * LANES..])));
-        let weights = weights.map(|weights| E::widen(lanes, &padded(&weights[count * LANES..])));
+    let mut weight_chunks: [&[[E; LANES]]; C] = [&[]; C];
+    for column in 0..C {
+        weight_chunks[column] =
+            &weights[column * inputs..(column + 1) * inputs].as_chunks().0[..count];
+    }
+    for at in 0..count {
+        let mut wide = [lanes.splat(0.0); C];
+        for column in 0..C {
+            wide[column] = E::widen(lanes, &weight_chunks[column][at]);
+        }
         for row in 0..R {
+            let x = lanes.load(&x_chunks[row][at]);
             for column in 0..C {
-                sums[row][column] = lanes.mul_add(weights[column], xs[row], sums[row][column]);
+                sums[row][column] = lanes.mul_add(wide[column], x, sums[row][column]);
             }
         }
     }
-    sums.map(|row| row.map(|sum| lanes.sum(sum)))
+    if count * LANES < inputs {
+        for row in 0..R {
+            let x = lanes.load(&padded(&xs[row * inputs + count * LANES..(row + 1) * inputs]));
+            for column in 0..C {
+                let rest = column * inputs + count * LANES..(column + 1) * inputs;
+                let wide = E::widen(lanes, &padded(&weights[rest]));
+                sums[row][column] = lanes.mul_add(wide, x, sums[row][column]);
+            }
+        }
+    }
+    let mut out = [[0.0; C]; R];
+    for row in 0..R {
+        for column in 0..C {
+            out[row][column] = lanes.sum(sums[row][column]);
+        }
+    }
+    out
 }
 
 #[inline(always)]

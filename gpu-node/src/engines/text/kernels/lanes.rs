@@ -1,16 +1,17 @@
 //! Sixteen numbers at a time, on AVX-512, on AVX2 and in plain code.
 //!
 //! A sum always has sixteen parts that are added in one order, so processors with fused multiply-add agree bit by bit.
+//! Hot code here and above has loops where `array::map` would do: that is not inlined, and loses the instructions.
 
-use half::{bf16, f16};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 #[cfg(target_arch = "x86_64")]
-use pulp::{f32x8, f32x16, u16x8, u16x16, x86};
+use pulp::{f32x4, f32x8, f32x16, u16x8, u16x16, x86};
 
 /// Numbers in one vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Arithmetic on vectors of sixteen numbers.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     type Vector: Copy;
     /// Thirty-two of them, where the others have sixteen of half the size.
     const HAS_MANY_REGISTERS: bool;
@@ -25,22 +26,25 @@ pub(super) trait Lanes: Copy {
 
     #[inline(always)]
     fn sum(self, vector: Self::Vector) -> f32 {
-        let xs = self.store(vector);
-        let eight: [f32; 8] = std::array::from_fn(|lane| xs[lane] + xs[lane + 8]);
-        let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
-        (four[0] + four[2]) + (four[1] + four[3])
+        let mut xs = self.store(vector);
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                xs[lane] += xs[lane + half];
+            }
+        }
+        xs[0]
     }
 }
 
 /// Work that is compiled once for each kind of processor.
-pub(super) trait LaneWork {
+pub(crate) trait LaneWork {
     type Output;
 
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
 /// Runs the work with the widest vectors this processor has.
-pub(super) fn on_lanes<W: LaneWork>(work: W) -> W::Output {
+pub(crate) fn on_lanes<W: LaneWork>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(wide) = x86::V4::try_new() {
@@ -105,6 +109,11 @@ impl Lanes for x86::V4 {
     fn store(self, vector: f32x16) -> [f32; LANES] {
         pulp::cast(vector)
     }
+
+    #[inline(always)]
+    fn sum(self, vector: f32x16) -> f32 {
+        add_lanes(*self, pulp::cast(vector))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -125,12 +134,14 @@ impl Lanes for x86::V3 {
     #[inline(always)]
     fn widen_bf16(self, xs: &[u16; LANES]) -> [f32x8; 2] {
         let halves: [u16x8; 2] = pulp::cast(*xs);
-        halves.map(|half| pulp::cast(self.shl_const_u32x8::<16>(self.convert_u16x8_to_u32x8(half))))
+        let first = self.shl_const_u32x8::<16>(self.convert_u16x8_to_u32x8(halves[0]));
+        let second = self.shl_const_u32x8::<16>(self.convert_u16x8_to_u32x8(halves[1]));
+        [pulp::cast(first), pulp::cast(second)]
     }
 
     #[inline(always)]
     fn widen_f16(self, xs: &[u16; LANES]) -> [f32x8; 2] {
-        pulp::cast(xs.map(widen_f16_bits))
+        pulp::cast(widen_f16_bits(xs))
     }
 
     #[inline(always)]
@@ -142,11 +153,25 @@ impl Lanes for x86::V3 {
     fn store(self, vector: [f32x8; 2]) -> [f32; LANES] {
         pulp::cast(vector)
     }
+
+    #[inline(always)]
+    fn sum(self, vector: [f32x8; 2]) -> f32 {
+        add_lanes(self, vector)
+    }
+}
+
+/// The sum of all lanes by halves, in registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn add_lanes(simd: x86::V3, vector: [f32x8; 2]) -> f32 {
+    let eight: [f32x4; 2] = pulp::cast(simd.add_f32x8(vector[0], vector[1]));
+    let four: [f32; 4] = pulp::cast(simd.add_f32x4(eight[0], eight[1]));
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// Plain code, for processors without the above.
 #[derive(Clone, Copy)]
-pub(super) struct Plain;
+pub(crate) struct Plain;
 
 impl Lanes for Plain {
     type Vector = [f32; LANES];
@@ -164,21 +189,28 @@ impl Lanes for Plain {
 
     #[inline(always)]
     fn widen_bf16(self, xs: &[u16; LANES]) -> [f32; LANES] {
-        xs.map(|bits| f32::from_bits(u32::from(bits) << 16))
+        let mut out = [0.0; LANES];
+        for (out, bits) in out.iter_mut().zip(xs) {
+            *out = f32::from_bits(u32::from(*bits) << 16);
+        }
+        out
     }
 
     #[inline(always)]
     fn widen_f16(self, xs: &[u16; LANES]) -> [f32; LANES] {
-        xs.map(widen_f16_bits)
+        widen_f16_bits(xs)
     }
 
     #[inline(always)]
     fn mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
         // Without the instruction a fused one is a slow library call.
         let fused = cfg!(target_arch = "aarch64");
-        std::array::from_fn(|lane| {
-            if fused { a[lane].mul_add(b[lane], c[lane]) } else { a[lane] * b[lane] + c[lane] }
-        })
+        let mut out = c;
+        for lane in 0..LANES {
+            out[lane] =
+                if fused { a[lane].mul_add(b[lane], c[lane]) } else { a[lane] * b[lane] + c[lane] };
+        }
+        out
     }
 
     #[inline(always)]
@@ -187,16 +219,20 @@ impl Lanes for Plain {
     }
 }
 
-/// A half-precision number without the branches that keep loops from becoming vectors; infinities become large.
+/// Half-precision numbers without the branches that keep loops from becoming vectors; infinities become large.
 #[inline(always)]
-fn widen_f16_bits(bits: u16) -> f32 {
-    // The exponents' zeros are 112 apart.
-    let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits(239 << 23);
-    f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
+fn widen_f16_bits(xs: &[u16; LANES]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for (out, bits) in out.iter_mut().zip(xs) {
+        // The exponents' zeros are 112 apart.
+        let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits(239 << 23);
+        *out = f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16);
+    }
+    out
 }
 
 /// A number as weights are kept.
-pub(super) trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
+pub(crate) trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     fn widen<L: Lanes>(lanes: L, xs: &[Self; LANES]) -> L::Vector;
     fn number(self) -> f32;
 }
@@ -216,7 +252,10 @@ impl Element for f32 {
 impl Element for bf16 {
     #[inline(always)]
     fn widen<L: Lanes>(lanes: L, xs: &[Self; LANES]) -> L::Vector {
-        lanes.widen_bf16(&xs.map(Self::to_bits))
+        match xs.reinterpret_cast().first_chunk() {
+            Some(bits) => lanes.widen_bf16(bits),
+            None => lanes.splat(0.0),
+        }
     }
 
     #[inline(always)]
@@ -228,7 +267,10 @@ impl Element for bf16 {
 impl Element for f16 {
     #[inline(always)]
     fn widen<L: Lanes>(lanes: L, xs: &[Self; LANES]) -> L::Vector {
-        lanes.widen_f16(&xs.map(Self::to_bits))
+        match xs.reinterpret_cast().first_chunk() {
+            Some(bits) => lanes.widen_f16(bits),
+            None => lanes.splat(0.0),
+        }
     }
 
     #[inline(always)]

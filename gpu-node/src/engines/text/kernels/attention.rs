@@ -10,24 +10,24 @@ use super::{
 };
 use crate::engines::layers::vector::{exp, vectorised};
 
-/// One row: where its sequence's tokens lie, and which of them it sees.
+/// One row: where its sequence's tokens lie, and the last that it sees.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) blocks: &'a [u32],
-    pub(super) position: usize,
+pub(crate) struct Place<'a> {
+    pub(crate) blocks: &'a [u32],
+    pub(crate) position: usize,
 }
 
 /// Attention of one layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attention {
-    pub(super) heads: usize,
-    pub(super) shape: BlockShape,
-    pub(super) window: Option<usize>,
+pub(crate) struct Attention {
+    pub(crate) heads: usize,
+    pub(crate) shape: BlockShape,
+    pub(crate) window: Option<usize>,
 }
 
 impl Attention {
     /// From queries of all heads to the mixed values of all heads, row by row.
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         queries: &[f32],
         cache: &LayerCache,
@@ -134,39 +134,52 @@ fn score<L: Lanes, const Q: usize>(
     (scores, room, at): (&mut [f32], usize, usize),
     scale: f32,
 ) {
-    let queries: [&[f32]; Q] = std::array::from_fn(|query| &queries[query * width..][..width]);
+    let mut of_query: [&[f32]; Q] = [&[]; Q];
+    for query in 0..Q {
+        of_query[query] = &queries[query * width..(query + 1) * width];
+    }
     let keys = &keys.as_chunks::<BLOCK_TOKENS>().0[..width];
     let mut sums = [[lanes.splat(0.0); 2]; Q];
     for number in 0..width {
         let (halves, _) = keys[number].as_chunks::<LANES>();
         let (left, right) = (lanes.load(&halves[0]), lanes.load(&halves[1]));
         for query in 0..Q {
-            let x = lanes.splat(queries[query][number]);
+            let x = lanes.splat(of_query[query][number]);
             sums[query][0] = lanes.mul_add(x, left, sums[query][0]);
             sums[query][1] = lanes.mul_add(x, right, sums[query][1]);
         }
     }
-    for (query, [left, right]) in sums.into_iter().enumerate() {
-        let scores = &mut scores[query * room + at..][..BLOCK_TOKENS];
-        let (first, second) = scores.split_at_mut(LANES);
-        for (score, sum) in first.iter_mut().zip(lanes.store(left)) {
-            *score = sum * scale;
-        }
-        for (score, sum) in second.iter_mut().zip(lanes.store(right)) {
-            *score = sum * scale;
+    for query in 0..Q {
+        let scores = &mut scores[query * room + at..query * room + at + BLOCK_TOKENS];
+        for (scores, sum) in scores.chunks_exact_mut(LANES).zip(&sums[query]) {
+            let sum = lanes.store(*sum);
+            for lane in 0..LANES {
+                scores[lane] = sum[lane] * scale;
+            }
         }
     }
 }
 
 #[inline(always)]
 fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks.iter() {
+        for (most, score) in most.iter_mut().zip(chunk) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    let max = most.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
     let mut parts = [0_f32; LANES];
-    for chunk in scores.chunks_mut(LANES) {
+    for chunk in chunks {
         for (score, part) in chunk.iter_mut().zip(&mut parts) {
             *score = exp(*score - max);
             *part += *score;
         }
+    }
+    for (score, part) in rest.iter_mut().zip(&mut parts) {
+        *score = exp(*score - max);
+        *part += *score;
     }
     let inverse = 1.0 / parts.iter().sum::<f32>();
     scores.iter_mut().for_each(|score| *score *= inverse);
@@ -225,25 +238,26 @@ impl Mix<'_> {
         for (index, block) in self.heads.blocks.iter().enumerate() {
             let values = self.heads.part(&self.heads.cache.values, *block);
             let at = index * BLOCK_TOKENS;
-            let scores: [&[f32]; Q] = std::array::from_fn(|query| {
-                &self.scores[(head + query) * room + at..][..BLOCK_TOKENS]
-            });
+            let mut scores: [&[f32]; Q] = [&[]; Q];
+            for query in 0..Q {
+                scores[query] = &self.scores[(head + query) * room + at..][..BLOCK_TOKENS];
+            }
             for token in seen.start.saturating_sub(at)..(seen.end - at).min(BLOCK_TOKENS) {
                 let values = &values[token * width + column..][..C * LANES];
-                let (values, _) = values.as_chunks::<LANES>();
-                let values: [L::Vector; C] = std::array::from_fn(|at| lanes.load(&values[at]));
+                let values = &values.as_chunks::<LANES>().0[..C];
                 for query in 0..Q {
                     let share = lanes.splat(scores[query][token]);
                     for at in 0..C {
-                        sums[query][at] = lanes.mul_add(share, values[at], sums[query][at]);
+                        let value = lanes.load(&values[at]);
+                        sums[query][at] = lanes.mul_add(share, value, sums[query][at]);
                     }
                 }
             }
         }
-        for (query, sums) in sums.into_iter().enumerate() {
+        for query in 0..Q {
             let out = &mut self.out[(head + query) * width + column..][..C * LANES];
-            for (out, sum) in out.chunks_exact_mut(LANES).zip(sums) {
-                out.copy_from_slice(&lanes.store(sum));
+            for (out, sum) in out.chunks_exact_mut(LANES).zip(&sums[query]) {
+                out.copy_from_slice(&lanes.store(*sum));
             }
         }
         C * LANES
