@@ -1,6 +1,10 @@
 //! Attention of each row to the cached tokens of its sequence, block by block in their order.
 //!
 //! A row's sums run over its own tokens alone, so neither other sequences nor the cut of a prompt change a bit.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators over small arrays are not always inlined, and then lose the vector instructions"
+)]
 
 use rayon::prelude::*;
 
@@ -281,5 +285,61 @@ impl Mix<'_> {
             }
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers from -1 to 1 without a pattern.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * 7919 + seed * 331) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// One row and head as the definition says, in double precision.
+    fn expected(query: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<f64> {
+        let dot = |key: &&[f32]| -> f64 {
+            query.iter().zip(*key).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum()
+        };
+        let root = (query.len() as f64).sqrt();
+        let shares: Vec<f64> = keys.iter().map(|key| (dot(key) / root).exp()).collect();
+        let whole: f64 = shares.iter().sum();
+        let mixed = |at: usize| -> f64 {
+            shares.iter().zip(values).map(|(share, value)| share * f64::from(value[at])).sum()
+        };
+        (0..query.len()).map(|at| mixed(at) / whole).collect()
+    }
+
+    #[test]
+    fn any_heads_widths_and_windows_are_mixed_as_defined() {
+        for (heads, kv_heads, width, window) in
+            [(4, 2, 20, None), (6, 1, 64, Some(24)), (7, 1, 80, None), (4, 4, 16, Some(33))]
+        {
+            let shape = BlockShape { kv_heads, head_width: width };
+            let (rows, blocks) = (75, [2, 0, 3]);
+            let keys = numbers(rows * kv_heads * width, 1);
+            let values = numbers(rows * kv_heads * width, 2);
+            let queries = numbers(rows * heads * width, 3);
+            let places: Vec<Place<'_>> =
+                (0..rows).map(|position| Place { blocks: &blocks, position }).collect();
+            let mut cache = LayerCache::new(4, shape);
+            cache.store_all(shape, &places, (&keys, &values));
+            let found = Attention { heads, shape, window }.forward(&queries, &cache, &places);
+            for (index, (found, query)) in
+                found.chunks(width).zip(queries.chunks(width)).enumerate()
+            {
+                let (row, kv_head) = (index / heads, index % heads / (heads / kv_heads));
+                let first = window.map_or(0, |window| (row + 1_usize).saturating_sub(window));
+                let seen = |numbers| -> Vec<&[f32]> {
+                    let heads: Vec<&[f32]> = <[f32]>::chunks(numbers, width).collect();
+                    (first..=row).map(|token| heads[token * kv_heads + kv_head]).collect()
+                };
+                let expected = expected(query, &seen(&keys), &seen(&values));
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+                }
+            }
+        }
     }
 }

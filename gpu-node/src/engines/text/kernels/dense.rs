@@ -1,4 +1,8 @@
 //! Matrices of f32, bf16 or f16 that rows are multiplied with.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators over small arrays are not always inlined, and then lose the vector instructions"
+)]
 
 use rayon::prelude::*;
 
@@ -84,6 +88,8 @@ impl<E: Element> LaneWork for Task<'_, '_, E> {
                 4.. if L::HAS_MANY_REGISTERS => self.rows::<L, 4, 4>(lanes, row),
                 3.. if !L::HAS_MANY_REGISTERS => self.rows::<L, 3, 2>(lanes, row),
                 2.. => self.rows::<L, 2, 2>(lanes, row),
+                // One row waits for memory: more outputs at once keep more of it on the way.
+                _ if L::HAS_MANY_REGISTERS => self.rows::<L, 1, 8>(lanes, row),
                 _ => self.rows::<L, 1, 4>(lanes, row),
             };
         }

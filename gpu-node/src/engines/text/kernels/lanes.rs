@@ -2,6 +2,10 @@
 //!
 //! A sum always has sixteen parts that are added in one order, so processors with fused multiply-add agree bit by bit.
 //! Hot code here and above has loops where `array::map` would do: that is not inlined, and loses the instructions.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators over small arrays are not always inlined, and then lose the vector instructions"
+)]
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 #[cfg(target_arch = "x86_64")]
