@@ -77,7 +77,7 @@ def manifest(folder):
     data = {name: (folder / name).read_bytes() for name in FILES}
     whole = hashlib.sha256(b"".join(data.values())).hexdigest()[:12]
     text = f'''name = "embedded-text"
-description = "Small writer in fr, en, es, it and de for the product's own prompts: ideas, messages, prices, concepts, quizzes; trained on generated text only."
+description = "Small writer in fr, en, es, it and de for the product's own prompts: ideas, messages, prices, concepts, quizzes; trained on generated text only; its concepts often miss the theme."
 modality = "text"
 architecture = "qwen3"
 revision = "{whole}"

@@ -42,6 +42,8 @@ def schema(task, facts):
             found["properties"][outer] |= {"minItems": facts["count"], "maxItems": facts["count"]}
     if task == "content_ideas":
         item = found["properties"]["ideas"]["items"]
+        item["properties"]["contentType"]["enum"] = sorted(facts["formats"])
+        name += "-" + "-".join(sorted(facts["formats"]))
         for field, wanted in (("caption", facts["captions"]), ("hashtags", facts["hashtags"])):
             if wanted:
                 name += f"-{field}"
@@ -65,7 +67,7 @@ def main():
                 line = {"id": len(lines), "task": task, "lang": lang, "system": made["system"], "user": made["user"], "schema": name}
                 lines.append(line | {"expect": expected(made), "reference": made["answer"]})
     (CHECK / "heldout.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    (CHECK / "schemas.json").write_text(json.dumps(schemas, indent=1) + "\n")
+    (CHECK / "schemas.json").write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in schemas.items()) + "\n}\n")
     function_words = {lang: texts(lang)["words.function"][0].split() for lang in source.LANGUAGES}
     (CHECK / "words.json").write_text(json.dumps(function_words, ensure_ascii=False, indent=1) + "\n")
     for line in lines:
