@@ -15,7 +15,10 @@ mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use batched::{LoadText, TextLane, TextLaneSettings, TextObserver, Ticket};
+pub use batched::{
+    EmbeddingAnswer, EmbeddingLane, EmbeddingLaneSettings, LoadEmbedding, LoadText, TextLane,
+    TextLaneSettings, TextObserver, Ticket,
+};
 pub use budget::MemoryBudget;
 pub use control::LaneControl;
 pub use job::{Failure, LaneJob, Observer, Outcome, Place, Refused};
