@@ -102,10 +102,10 @@ fn models_are_listed_and_verified() {
     assert!(!verify.status.success());
     let text = String::from_utf8_lossy(&verify.stdout);
     assert!(text.contains("its manifest says 0000"), "{text}");
-    let found =
-        text.split_whitespace().find(|word| word.trim_end_matches(',').len() == 64).unwrap();
+    let is_hash = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let found = text.split([' ', ',']).find(is_hash).unwrap();
 
-    let whole = shelf(found.trim_end_matches(','));
+    let whole = shelf(found);
     let verify = run(&whole, &["models", "verify"], &["tiny"]);
     assert!(verify.status.success());
     assert!(String::from_utf8_lossy(&verify.stdout).contains("tiny: 1 files"));
