@@ -8,7 +8,7 @@ use crate::{
     scheduler::{
         Lane, LaneControl, LaneSettings, LaneStatus, LoadEngine, LoadState, MemoryBudget, Metrics,
     },
-    text::{EmbeddingRunner, LazyLanguage, TextRunner},
+    text::{EmbeddingRunner, LazyLanguage, LazyVocabulary, TextRunner},
 };
 
 /// A model and the lane that runs it.
@@ -38,10 +38,9 @@ pub struct ServedText {
 /// An embedding model: who runs it and what it knows of words.
 pub struct ServedEmbeddings {
     pub runner: Box<dyn EmbeddingRunner>,
-    /// For the list of models, as is the next.
+    /// For the list of models; `None` when that is only known once the model is read.
     pub context_tokens: Option<usize>,
-    pub dimensions: Option<usize>,
-    pub language: LazyLanguage,
+    pub vocabulary: LazyVocabulary,
 }
 
 /// What the lanes of one node have in common.

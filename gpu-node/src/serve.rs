@@ -8,19 +8,26 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::{Catalog, LaneCommons, ServedLane, ServedModel, ServedText},
+    catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
     config::{ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, ServeConfig},
-    engines::{Devices, EngineError, image::ImageEngine, text::TEXT_ENGINE_VERSION},
+    engines::{
+        Devices, EngineError,
+        embeddings::{self, EmbeddingEngine},
+        image::ImageEngine,
+        text::TEXT_ENGINE_VERSION,
+    },
     fleet::{EdgeClient, FleetError, Membership, Pace},
     jobs::{JobBook, Jobs, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
     registry::{
-        Defaults, Manifest, ManifestError, Registry, TextDefaults, is_here, load_image_engine,
-        load_text_model, load_words,
+        Defaults, EmbeddingDefaults, Manifest, ManifestError, Registry, TextDefaults, is_here,
+        load_embedding_engine, load_image_engine, load_text_model, load_tokenizer, load_words,
     },
-    scheduler::{LoadEngine, LoadText, MemoryBudget, Metrics, TextLane, TextLaneSettings},
+    scheduler::{
+        Lane, LaneSettings, LoadEngine, LoadText, MemoryBudget, Metrics, TextLane, TextLaneSettings,
+    },
     state::AppState,
-    text::{LazyLanguage, ModelLanguage},
+    text::{EmbeddingLane, EmbeddingVocabulary, LazyLanguage, LazyVocabulary, ModelLanguage},
 };
 
 /// Why the node did not start.
@@ -126,7 +133,7 @@ fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog,
         .models()
         .iter()
         .filter(|manifest| can_serve(manifest))
-        .filter_map(|manifest| start_model(manifest, &devices, commons).transpose())
+        .map(|manifest| start_model(manifest, &devices, commons))
         .collect::<io::Result<Vec<_>>>()?;
     let catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
     let mut missing = Vec::new();
@@ -152,22 +159,18 @@ fn can_serve(manifest: &Manifest) -> bool {
     is_here
 }
 
-/// `None` for a kind of model that this version does not serve.
 fn start_model(
     manifest: &Manifest,
     devices: &Devices,
     commons: &LaneCommons,
-) -> io::Result<Option<ServedModel>> {
+) -> io::Result<ServedModel> {
     match &manifest.defaults {
         Defaults::Image(_) => {
             let load = loader(manifest.clone(), devices.clone());
-            ServedModel::start(manifest.clone(), load, commons).map(Some)
+            ServedModel::start(manifest.clone(), load, commons)
         }
-        Defaults::Text(defaults) => start_text(manifest, defaults, devices, commons).map(Some),
-        Defaults::Embedding(_) => {
-            tracing::info!(model = %manifest.name, "embedding models are not served");
-            Ok(None)
-        }
+        Defaults::Text(defaults) => start_text(manifest, defaults, devices, commons),
+        Defaults::Embedding(defaults) => start_embeddings(manifest, defaults, devices, commons),
     }
 }
 
@@ -207,6 +210,44 @@ fn start_text(
         manifest: manifest.clone(),
         engine_version: TEXT_ENGINE_VERSION,
         lane: ServedLane::Text(text),
+    })
+}
+
+fn start_embeddings(
+    manifest: &Manifest,
+    defaults: &EmbeddingDefaults,
+    devices: &Devices,
+    commons: &LaneCommons,
+) -> io::Result<ServedModel> {
+    let settings = LaneSettings {
+        model: manifest.name.clone(),
+        capacity: commons.capacity,
+        memory_bytes: manifest.memory_bytes,
+    };
+    let load: LoadEngine<EmbeddingEngine> = {
+        let (manifest, devices) = (manifest.clone(), devices.clone());
+        Box::new(move || {
+            load_embedding_engine(&manifest, &devices)
+                .map_err(|e| EngineError::Failed(e.to_string()))
+        })
+    };
+    let lane = Lane::start(settings, load, commons.budget.clone(), commons.metrics.clone())?;
+    let vocabulary = {
+        let (manifest, context_tokens) = (manifest.clone(), defaults.context_tokens);
+        LazyVocabulary::new(Box::new(move || {
+            let tokenizer = load_tokenizer(&manifest).map_err(|error| error.to_string())?;
+            Ok(Arc::new(EmbeddingVocabulary::new(tokenizer, context_tokens)))
+        }))
+    };
+    let embeddings = ServedEmbeddings {
+        runner: Box::new(EmbeddingLane(Arc::new(lane))),
+        context_tokens: defaults.context_tokens,
+        vocabulary,
+    };
+    Ok(ServedModel {
+        manifest: manifest.clone(),
+        engine_version: embeddings::ENGINE_VERSION,
+        lane: ServedLane::Embeddings(embeddings),
     })
 }
 

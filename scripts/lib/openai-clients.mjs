@@ -13,7 +13,9 @@ import { runCounted } from './test-counts.mjs';
 const TESTS = inRoot('tests', 'openai');
 const MODEL = 'embedded-text';
 const TOOL_MODEL = 'embedded-tools';
+const EMBEDDING_MODEL = 'tiny-embedding';
 const READY_MS = 120_000;
+const EMBEDDING_FILES = ['config.json', 'model.safetensors', 'modules.json', '1_Pooling/config.json'];
 const sha256 = (content) => createHash('sha256').update(content).digest('hex');
 
 /** Resolves with `{passed, failed, code}` of both clients together. */
@@ -22,7 +24,7 @@ export async function testClients() {
   await step('the node (cargo build --release)', (update) => quietly('cargo', ['build', '--release', '-p', 'gpu-node'], { cwd: ROOT, update }));
   const node = await startNode();
   try {
-    const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL });
+    const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL, CHANDELLE_EMBEDDING_MODEL: EMBEDDING_MODEL });
     const results = [
       await runCounted('node', ['--test', join(TESTS, 'clients.test.mjs')], { cwd: ROOT, env }),
       await runCounted(python, ['-m', 'unittest', 'discover', '-s', TESTS], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
@@ -71,7 +73,7 @@ async function startNode() {
   return { part, url, token };
 }
 
-/** A models folder with the embedded text model as it is, and once more with a template that knows tools. */
+/** A models folder with the embedded text model as it is, once more with a template that knows tools, and an embedding model of random numbers. */
 async function placeModels() {
   const { parse, stringify } = await import('smol-toml');
   const source = inRoot('models', MODEL);
@@ -88,7 +90,22 @@ async function placeModels() {
   writeFileSync(join(target, 'tokenizer_config.json'), JSON.stringify(settings));
   const files = manifest.files.map(({ path }) => describe(target, path));
   writeFileSync(join(target, 'manifest.toml'), stringify({ ...manifest, name: TOOL_MODEL, files }));
+  writeFileSync(join(placeEmbedding(folder), 'manifest.toml'), stringify(embeddingManifest(folder)));
   return folder;
 }
 
 const describe = (folder, path) => ({ path, bytes: statSync(join(folder, path)).size, sha256: sha256(readFileSync(join(folder, path))) });
+
+/** Its numbers are random and its tokenizer is another tiny model's: enough to see that vectors travel well. */
+function placeEmbedding(folder) {
+  const target = join(folder, EMBEDDING_MODEL);
+  for (const path of EMBEDDING_FILES) cpSync(inRoot('models', 'tiny', 'qwen3-embedding', path), join(target, path), { recursive: true });
+  cpSync(inRoot('models', 'tiny', 'stable-diffusion', 'tokenizer', 'tokenizer.json'), join(target, 'tokenizer.json'));
+  return target;
+}
+
+function embeddingManifest(folder) {
+  const files = [...EMBEDDING_FILES, 'tokenizer.json'].map((path) => describe(join(folder, EMBEDDING_MODEL), path));
+  const about = { name: EMBEDDING_MODEL, modality: 'embedding', architecture: 'qwen3', revision: '1', licence: 'Apache-2.0', memory_bytes: 10_000_000 };
+  return { ...about, source: { kind: 'folder' }, defaults: { context_tokens: 48 }, files };
+}

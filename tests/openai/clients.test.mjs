@@ -8,6 +8,7 @@ import { z } from 'zod';
 
 const MODEL = process.env.CHANDELLE_TEXT_MODEL ?? 'embedded-text';
 const TOOL_MODEL = process.env.CHANDELLE_TOOL_MODEL ?? 'embedded-tools';
+const EMBEDDING_MODEL = process.env.CHANDELLE_EMBEDDING_MODEL ?? 'tiny-embedding';
 const client = new OpenAI({ maxRetries: 0 });
 const messages = [{ role: 'user', content: 'Propose une idée de contenu sur le jardinage.' }];
 /** An answer that takes a while: each letter is the model's own choice. */
@@ -127,6 +128,15 @@ test('a plain completion goes on with its prompt', async () => {
   assert.equal(completion.choices[0].logprobs.tokens.length, completion.choices[0].logprobs.text_offset.length);
   const chunks = await collect(await client.completions.create({ model: MODEL, prompt: 'Bonjour', max_tokens: 5, stream: true }));
   assert.ok(['length', 'stop'].includes(chunks.at(-1).choices[0].finish_reason));
+});
+
+test('vectors are unpacked by the client and come in the order of the texts', async () => {
+  const body = { model: EMBEDDING_MODEL, input: ['un jardin', 'une voiture'] };
+  const packed = await client.embeddings.create(body);
+  const plain = await client.embeddings.create({ ...body, encoding_format: 'float' });
+  assert.deepEqual(packed.data.map(({ index }) => index), [0, 1]);
+  assert.deepEqual(packed.data.map(({ embedding }) => [...embedding]), plain.data.map(({ embedding }) => embedding.map(Math.fround)));
+  assert.ok(packed.usage.total_tokens > 0);
 });
 
 test('errors come as the classes the client has for them', async () => {

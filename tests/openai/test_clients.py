@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 MODEL = os.environ.get("CHANDELLE_TEXT_MODEL", "embedded-text")
 TOOL_MODEL = os.environ.get("CHANDELLE_TOOL_MODEL", "embedded-tools")
+EMBEDDING_MODEL = os.environ.get("CHANDELLE_EMBEDDING_MODEL", "tiny-embedding")
 MESSAGES = [{"role": "user", "content": "Propose une idée de contenu sur le jardinage."}]
 
 client = OpenAI(max_retries=0)
@@ -143,6 +144,30 @@ class Errors(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as long:
             ask(messages=[{"role": "user", "content": "jardin " * 20_000}])
         self.assertEqual(long.exception.code, "context_length_exceeded")
+
+
+class Embeddings(unittest.TestCase):
+    def test_vectors_come_in_the_order_of_the_texts(self):
+        body = {"model": EMBEDDING_MODEL, "input": ["un jardin", "une voiture"]}
+        packed = client.embeddings.create(**body)
+        plain = client.embeddings.create(**body, encoding_format="float")
+        self.assertEqual([one.index for one in packed.data], [0, 1])
+        # JSON writes a number of 32 bits in as few digits as tell it apart from its neighbours.
+        for one, other in zip(packed.data[0].embedding, plain.data[0].embedding, strict=True):
+            self.assertAlmostEqual(one, other, places=6)
+        self.assertAlmostEqual(sum(number * number for number in packed.data[0].embedding), 1, places=4)
+        self.assertGreater(packed.usage.prompt_tokens, 0)
+
+    def test_a_shorter_vector_is_a_unit_again(self):
+        answer = client.embeddings.create(model=EMBEDDING_MODEL, input="un jardin", dimensions=8)
+        self.assertEqual(len(answer.data[0].embedding), 8)
+        self.assertAlmostEqual(sum(number * number for number in answer.data[0].embedding), 1, places=4)
+
+    def test_what_cannot_be_embedded_is_refused(self):
+        for rest, param in (({"input": ""}, "input"), ({"input": "a", "dimensions": 4096}, "dimensions")):
+            with self.assertRaises(openai.BadRequestError) as refused:
+                client.embeddings.create(model=EMBEDDING_MODEL, **rest)
+            self.assertEqual(refused.exception.param, param)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::engines::{
     Devices, EngineError,
+    embeddings::{Embedder, EmbeddingEngine},
     image::{
         ImageEngine,
         stable_diffusion::{PipelineOptions, StableDiffusion},
@@ -35,7 +36,7 @@ pub enum LoadError {
 
 /// Shapes that the one text decoder computes; the configuration says which it is in detail.
 const TEXT_ARCHITECTURES: &[&str] = &["llama", "mistral", "qwen2", "qwen3", "qwen3_moe"];
-const EMBEDDING_ARCHITECTURES: &[&str] = &["qwen3"];
+const EMBEDDING_ARCHITECTURES: &[&str] = &["bert", "xlm-roberta", "qwen3"];
 
 type LoadImage = fn(&Manifest, &Devices) -> Result<ImageEngine, LoadError>;
 
@@ -71,6 +72,21 @@ pub fn load_text_model(manifest: &Manifest, devices: &Devices) -> Result<LoadedT
     let vocab_size = model.shape().vocab_size;
     let grammars = GrammarCompiler::new(vocabulary.clone(), vocab_size).map_err(unsupported)?;
     Ok(LoadedText { model, vocabulary, grammars: Arc::new(grammars) })
+}
+
+/// Loads an embedding model; blocking, seconds for large ones.
+pub fn load_embedding_engine(
+    manifest: &Manifest,
+    devices: &Devices,
+) -> Result<EmbeddingEngine, LoadError> {
+    if manifest.modality != Modality::Embedding || !has_engine(manifest) {
+        return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
+    }
+    check_sizes(manifest)?;
+    let engine = Embedder::load(&folder_of(manifest)?, devices).map_err(|error| {
+        LoadError::Unsupported { model: manifest.name.clone(), reason: error.to_string() }
+    })?;
+    Ok(Box::new(engine))
 }
 
 /// Loads an image model; blocking, seconds for large ones.

@@ -1,6 +1,8 @@
-//! What the door must know of a text model, read from its files without its weights.
+//! What the door must know of a model's words, read from its files without its weights.
 
 use std::sync::Arc;
+
+use tokenizers::Tokenizer;
 
 use super::{
     load::LoadError,
@@ -44,4 +46,19 @@ pub fn load_words(manifest: &Manifest) -> Result<Words, LoadError> {
         vocab_size,
         context_tokens,
     })
+}
+
+/// Reads an embedding model's tokenizer; blocking.
+pub fn load_tokenizer(manifest: &Manifest) -> Result<Tokenizer, LoadError> {
+    check_sizes(manifest)?;
+    let unsupported = |error: tokenizers::Error| LoadError::Unsupported {
+        model: manifest.name.clone(),
+        reason: error.to_string(),
+    };
+    let path = folder_of(manifest)?.join("tokenizer.json");
+    let mut tokenizer = Tokenizer::from_file(path).map_err(unsupported)?;
+    // Too long a text is refused, not cut without a word.
+    tokenizer.with_truncation(None).map_err(unsupported)?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
 }

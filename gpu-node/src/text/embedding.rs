@@ -1,37 +1,38 @@
 //! Texts into vectors: tokens are cut and counted here, and a lane computes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use shared::ids::JobId;
 use tokio::sync::oneshot;
 
 use super::{
     answer::OpenAnswers,
-    language::Language,
+    language::Tokenize,
     order::Prompt,
     service::{blocking, prompt_tokens, refused, wrong},
 };
 use crate::{
+    engines::embeddings::{EmbeddingEngine, EmbeddingInput, EmbeddingOutput, EmbeddingProgress},
     error::{Error, Result},
-    scheduler::{Failure, LaneControl, Refused},
+    scheduler::{
+        Failure, Lane, LaneControl, LaneJob, LaneStatus, Observer, Outcome, Place, Refused, locked,
+    },
 };
+
+/// What comes of a request.
+pub type Vectors = std::result::Result<Vec<Vec<f32>>, Failure>;
 
 /// Where the vectors of one request arrive; dropping it cancels the request.
 pub struct EmbeddingRun {
-    pub vectors: oneshot::Receiver<std::result::Result<Vec<Vec<f32>>, Failure>>,
+    pub vectors: oneshot::Receiver<Vectors>,
     /// Whatever must be dropped for the runner to stop.
     pub guard: Box<dyn Send>,
 }
 
 /// Runs requests of one embedding model.
 pub trait EmbeddingRunner: LaneControl {
-    /// Takes texts in as tokens, or refuses them, without waiting.
-    fn submit(&self, inputs: Vec<Vec<u32>>) -> std::result::Result<EmbeddingRun, Refused>;
-
-    /// Numbers in a vector.
-    fn dimensions(&self) -> usize;
-
-    /// Whether the first numbers of a vector make a good shorter one.
-    fn can_shorten(&self) -> bool;
+    /// Takes texts in or refuses them, without waiting.
+    fn submit(&self, input: EmbeddingInput) -> std::result::Result<EmbeddingRun, Refused>;
 }
 
 /// Texts to be turned into vectors.
@@ -52,43 +53,32 @@ pub struct Embeddings {
 /// Turns texts into vectors.
 pub async fn embed(
     runner: &dyn EmbeddingRunner,
-    language: Arc<dyn Language>,
+    vocabulary: Arc<dyn Tokenize>,
     open: &OpenAnswers,
     order: EmbeddingOrder,
 ) -> Result<Embeddings> {
-    let dimensions = checked_dimensions(runner, order.dimensions)?;
-    let inputs = blocking(move || {
-        let cut = |(index, input)| cut(&*language, index, input);
-        order.inputs.iter().enumerate().map(cut).collect::<Result<Vec<_>>>()
+    let EmbeddingOrder { inputs, dimensions, .. } = order;
+    let texts = blocking(move || {
+        let cut = |(index, input)| cut(&*vocabulary, index, input);
+        inputs.iter().enumerate().map(cut).collect::<Result<Vec<_>>>()
     });
-    let inputs = inputs.await??;
-    let tokens = inputs.iter().map(Vec::len).sum();
+    let texts = texts.await??;
+    let tokens = texts.iter().map(Vec::len).sum();
     let _open = open.open();
-    let run = runner.submit(inputs).map_err(refused)?;
+    let run = runner.submit(EmbeddingInput { texts, dimensions }).map_err(refused)?;
     let outcome = run.vectors.await.unwrap_or_else(|_| Err(Failure::panicked()));
-    let mut vectors = outcome.map_err(Error::from)?;
-    for vector in &mut vectors {
-        shorten(vector, dimensions);
-    }
+    let vectors = outcome.map_err(|failure| match Error::from(failure) {
+        // The texts were checked, so what is left to be wrong is the size.
+        Error::RefusedByModel(text) if dimensions.is_some() => wrong("/dimensions", "range", text),
+        other => other,
+    })?;
     Ok(Embeddings { vectors, tokens })
 }
 
-fn checked_dimensions(runner: &dyn EmbeddingRunner, asked: Option<usize>) -> Result<usize> {
-    let own = runner.dimensions();
-    match asked {
-        None => Ok(own),
-        Some(asked) if asked == own || (asked < own && runner.can_shorten()) => Ok(asked),
-        Some(_) if runner.can_shorten() => {
-            Err(wrong("/dimensions", "range", format!("must be between 1 and {own}")))
-        }
-        Some(_) => Err(wrong("/dimensions", "range", format!("must be {own} with this model"))),
-    }
-}
-
-fn cut(language: &dyn Language, index: usize, input: &Prompt) -> Result<Vec<u32>> {
+fn cut(vocabulary: &dyn Tokenize, index: usize, input: &Prompt) -> Result<Vec<u32>> {
     let pointer = format!("/input/{index}");
-    let tokens = prompt_tokens(language, input, &pointer)?;
-    let (context_tokens, count) = (language.context_tokens(), tokens.len());
+    let tokens = prompt_tokens(vocabulary, input, &pointer)?;
+    let (context_tokens, count) = (vocabulary.context_tokens(), tokens.len());
     if count > context_tokens {
         return Err(Error::ContextTooLong { context_tokens, prompt_tokens: count });
     }
@@ -98,28 +88,78 @@ fn cut(language: &dyn Language, index: usize, input: &Prompt) -> Result<Vec<u32>
     Ok(tokens)
 }
 
-/// Keeps the first numbers and brings what is left back to length 1.
-fn shorten(vector: &mut Vec<f32>, dimensions: usize) {
-    if vector.len() <= dimensions {
-        return;
-    }
-    vector.truncate(dimensions);
-    let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|number| *number /= length);
+/// One request to a lane, told to whoever waits for it.
+struct Forward(Mutex<Option<oneshot::Sender<Vectors>>>);
+
+impl Observer<EmbeddingEngine> for Forward {
+    fn queued(&self, _: Place) {}
+
+    fn started(&self) {}
+
+    fn emitted(&self, _: EmbeddingProgress) {}
+
+    fn ended(&self, outcome: Outcome<EmbeddingOutput>) {
+        let vectors = match outcome {
+            Outcome::Completed { output, .. } => Ok(output.vectors),
+            Outcome::Failed(failure) => Err(failure),
+            Outcome::Cancelled => return,
+        };
+        if let Some(sender) = locked(&self.0).take() {
+            // Whoever hung up hears nothing.
+            let _ = sender.send(vectors);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A lane of embeddings, for callers who may hang up.
+pub struct EmbeddingLane(pub Arc<Lane<EmbeddingEngine>>);
 
-    #[test]
-    fn a_shortened_vector_has_length_one() {
-        let mut vector = vec![3.0, 4.0, 12.0];
-        shorten(&mut vector, 2);
-        assert_eq!(vector, [0.6, 0.8]);
-        shorten(&mut vector, 5);
-        assert_eq!(vector, [0.6, 0.8]);
+/// Cancels a request when it is dropped; one that ended is left alone.
+struct CancelOnDrop {
+    lane: Arc<Lane<EmbeddingEngine>>,
+    id: JobId,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.lane.cancel(self.id);
+    }
+}
+
+impl EmbeddingRunner for EmbeddingLane {
+    fn submit(&self, input: EmbeddingInput) -> std::result::Result<EmbeddingRun, Refused> {
+        let (sender, vectors) = oneshot::channel();
+        let id = JobId(uuid::Uuid::new_v4());
+        let weight = input.texts.iter().map(Vec::len).sum::<usize>() as f64;
+        let observer = Arc::new(Forward(Mutex::new(Some(sender))));
+        self.0.submit(LaneJob { id, input, weight, observer })?;
+        let guard = Box::new(CancelOnDrop { lane: self.0.clone(), id });
+        Ok(EmbeddingRun { vectors, guard })
+    }
+}
+
+impl LaneControl for EmbeddingLane {
+    fn status(&self) -> LaneStatus {
+        self.0.status()
+    }
+
+    fn running(&self) -> usize {
+        LaneControl::running(&*self.0)
+    }
+
+    fn places(&self) -> usize {
+        self.0.places()
+    }
+
+    fn preload(&self) {
+        self.0.preload();
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn stop_running(&self) {
+        self.0.stop_running();
     }
 }

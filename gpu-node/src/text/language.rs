@@ -40,19 +40,22 @@ pub struct ChatTokens {
     pub begins_in_thought: bool,
 }
 
-/// A model's vocabulary and manners. Shared by all requests; every call is blocking and short.
-pub trait Language: Send + Sync {
+/// A model's vocabulary. Shared by all requests; every call is blocking and short.
+pub trait Tokenize: Send + Sync {
     /// Positions the model was made for.
     fn context_tokens(&self) -> usize;
 
     /// Tokens there are; a bias on another one is a mistake.
     fn vocab_size(&self) -> usize;
 
+    /// A plain text, with what the model wants around it: at its start, where it is to be continued.
+    fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, LanguageError>;
+}
+
+/// A text model's vocabulary and manners.
+pub trait Language: Tokenize {
     /// The tokens that end an answer.
     fn end_tokens(&self) -> Vec<u32>;
-
-    /// A plain text, with what the model wants at its start.
-    fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, LanguageError>;
 
     /// The text of some tokens.
     fn decode(&self, tokens: &[u32]) -> String;
@@ -73,50 +76,50 @@ pub trait Language: Send + Sync {
     fn reader(&self, order: &ChatOrder, begins_in_thought: bool) -> Box<dyn ReadAnswer>;
 }
 
-/// Reads a model's language from its files; the text of an error is safe to show.
-pub type LoadLanguage =
-    Box<dyn Fn() -> std::result::Result<Arc<dyn Language>, String> + Send + Sync>;
+/// Reads something of a model from its files; the text of an error is safe to show.
+pub type Load<T> = Box<dyn Fn() -> std::result::Result<Arc<T>, String> + Send + Sync>;
 
-/// A language that is read when it is first needed, whether or not the weights are in memory.
-#[derive(Clone)]
-pub struct LazyLanguage(Arc<Lazy>);
+/// A text model's language, read when it is first needed, whether or not the weights are in memory.
+pub type LazyLanguage = Lazy<dyn Language>;
 
-struct Lazy {
-    load: LoadLanguage,
-    loaded: Mutex<Option<Arc<dyn Language>>>,
+/// An embedding model's vocabulary, read when it is first needed.
+pub type LazyVocabulary = Lazy<dyn Tokenize>;
+
+/// Something that is read when it is first needed.
+pub struct Lazy<T: ?Sized>(Arc<Unread<T>>);
+
+struct Unread<T: ?Sized> {
+    load: Load<T>,
+    loaded: Mutex<Option<Arc<T>>>,
 }
 
-impl LazyLanguage {
+impl<T: ?Sized + Send + Sync + 'static> Lazy<T> {
     /// Nothing is read yet.
-    pub fn new(load: LoadLanguage) -> Self {
-        Self(Arc::new(Lazy { load, loaded: Mutex::default() }))
+    pub fn new(load: Load<T>) -> Self {
+        Self(Arc::new(Unread { load, loaded: Mutex::new(None) }))
     }
 
-    /// The language; two who come first at once have it read once.
-    pub async fn get(&self) -> Result<Arc<dyn Language>> {
-        if let Some(language) = self.loaded() {
-            return Ok(language);
+    /// It; two who come first at once have it read once.
+    pub async fn get(&self) -> Result<Arc<T>> {
+        // Whoever reads it holds the lock; nobody waits for that here.
+        let loaded = self.0.loaded.try_lock().ok().and_then(|loaded| loaded.clone());
+        if let Some(loaded) = loaded {
+            return Ok(loaded);
         }
         let lazy = self.0.clone();
         blocking(move || {
             let mut loaded = locked(&lazy.loaded);
-            if let Some(language) = &*loaded {
-                return Ok(language.clone());
+            if let Some(loaded) = &*loaded {
+                return Ok(loaded.clone());
             }
-            let language = (lazy.load)().map_err(|detail| Error::Unavailable {
+            let read = (lazy.load)().map_err(|detail| Error::Unavailable {
                 detail: format!("the model's vocabulary cannot be read: {detail}"),
                 retry_after_ms: RETRY_AFTER_LOAD_MS,
             })?;
-            *loaded = Some(language.clone());
-            Ok(language)
+            *loaded = Some(read.clone());
+            Ok(read)
         })
         .await?
-    }
-
-    /// The language, if it has been needed already.
-    pub fn loaded(&self) -> Option<Arc<dyn Language>> {
-        // Whoever reads it holds the lock; nobody waits for that here.
-        self.0.loaded.try_lock().ok()?.clone()
     }
 }
 

@@ -13,11 +13,14 @@ mod thoughts;
 mod words;
 
 pub use answer::{AnswerEvent, EndReason, OpenAnswers, TextAnswer};
-pub use embedding::{EmbeddingOrder, EmbeddingRun, EmbeddingRunner, Embeddings, embed};
+pub use embedding::{
+    EmbeddingLane, EmbeddingOrder, EmbeddingRun, EmbeddingRunner, Embeddings, embed,
+};
 pub use language::{
-    AnswerPart, ChatTokens, Language, LanguageError, LazyLanguage, LoadLanguage, ReadAnswer,
+    AnswerPart, ChatTokens, Language, LanguageError, Lazy, LazyLanguage, LazyVocabulary, Load,
+    ReadAnswer, Tokenize,
 };
 pub use order::{ChatOrder, CompletionOrder, Generation, Prompt, SamplingWishes, Tool, ToolChoice};
 pub use runner::{RunEvent, TextRun, TextRunner};
 pub use service::{Prepared, prepare_chat, prepare_completion, start_chat, start_completion};
-pub use words::ModelLanguage;
+pub use words::{EmbeddingVocabulary, ModelLanguage};

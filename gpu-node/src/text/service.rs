@@ -6,7 +6,7 @@ use shared::errors::FieldError;
 
 use super::{
     answer::{OpenAnswers, TextAnswer},
-    language::{ChatTokens, Language, LanguageError, ReadAnswer},
+    language::{ChatTokens, Language, LanguageError, ReadAnswer, Tokenize},
     order::{ChatOrder, CompletionOrder, Generation, Prompt},
     runner::TextRunner,
 };
@@ -117,14 +117,14 @@ fn fill_template(language: &dyn Language, order: &mut ChatOrder) -> Result<()> {
 
 /// The prompt's tokens; ids that the model does not have are named by their place.
 pub(super) fn prompt_tokens(
-    language: &dyn Language,
+    vocabulary: &dyn Tokenize,
     prompt: &Prompt,
     pointer: &str,
 ) -> Result<Vec<u32>> {
     match prompt {
-        Prompt::Text(text) => language.encode(text).map_err(|error| explain(error, pointer)),
+        Prompt::Text(text) => vocabulary.encode(text).map_err(|error| explain(error, pointer)),
         Prompt::Tokens(tokens) => {
-            match tokens.iter().position(|id| *id as usize >= language.vocab_size()) {
+            match tokens.iter().position(|id| *id as usize >= vocabulary.vocab_size()) {
                 Some(at) => {
                     let pointer = format!("{pointer}/{at}");
                     Err(wrong(&pointer, "range", "is not a token of this model"))

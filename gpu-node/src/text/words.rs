@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use shared::node::text::{ChatMessage, Role};
+use tokenizers::Tokenizer;
 
 use super::{
-    language::{AnswerPart, ChatTokens, Language, LanguageError, ReadAnswer},
+    language::{AnswerPart, ChatTokens, Language, LanguageError, ReadAnswer, Tokenize},
     order::{ChatOrder, Tool, ToolChoice},
     thoughts::{Spoken, ThoughtReader, mark_where},
 };
@@ -44,7 +45,7 @@ impl ModelLanguage {
     }
 }
 
-impl Language for ModelLanguage {
+impl Tokenize for ModelLanguage {
     fn context_tokens(&self) -> usize {
         self.context_tokens
     }
@@ -53,12 +54,14 @@ impl Language for ModelLanguage {
         self.words.vocab_size
     }
 
-    fn end_tokens(&self) -> Vec<u32> {
-        self.words.vocabulary.end_tokens().to_vec()
-    }
-
     fn encode(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
         self.words.vocabulary.encode_document(text).map_err(explain)
+    }
+}
+
+impl Language for ModelLanguage {
+    fn end_tokens(&self) -> Vec<u32> {
+        self.words.vocabulary.end_tokens().to_vec()
     }
 
     fn decode(&self, tokens: &[u32]) -> String {
@@ -136,6 +139,35 @@ impl Language for ModelLanguage {
         let calls =
             self.dialect().filter(|_| can_call).map(|dialect| ToolCallParser::new(dialect, &tools));
         Box::new(Reader { thoughts, calls, allows_parallel: order.parallel_tool_calls })
+    }
+}
+
+/// The tokenizer of an embedding model: what it puts around a text is part of the text.
+pub struct EmbeddingVocabulary {
+    tokenizer: Tokenizer,
+    context_tokens: usize,
+}
+
+impl EmbeddingVocabulary {
+    /// Without a bound of the manifest the engine's own holds.
+    pub fn new(tokenizer: Tokenizer, context_tokens: Option<usize>) -> Self {
+        Self { tokenizer, context_tokens: context_tokens.unwrap_or(usize::MAX) }
+    }
+}
+
+impl Tokenize for EmbeddingVocabulary {
+    fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
+        let encoding = self.tokenizer.encode_fast(text, true);
+        let encoding = encoding.map_err(|error| LanguageError::Broken(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
     }
 }
 
@@ -240,3 +272,7 @@ impl ReadAnswer for Reader {
         parts
     }
 }
+
+#[cfg(test)]
+#[path = "words_tests.rs"]
+mod tests;

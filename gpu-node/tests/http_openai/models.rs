@@ -19,7 +19,7 @@ async fn one_model_is_described_as_in_the_list() {
         assert_eq!(node.get(&format!("/v1/models/{id}")).await.json(), list["data"][index]);
     }
     assert_eq!(list["data"][1]["context_tokens"], 400);
-    assert_eq!(list["data"][3]["dimensions"], 4);
+    assert_eq!(list["data"][3]["context_tokens"], 400);
 }
 
 #[tokio::test]

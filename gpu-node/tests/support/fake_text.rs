@@ -9,13 +9,15 @@ use std::{
 };
 
 use gpu_node::{
+    engines::embeddings::EmbeddingInput,
     engines::text::request::{
         Constraint, FinishReason, TextEvent, TextInput, TokenLogprob, TokenScore,
     },
     scheduler::{Failure, LaneControl, LaneStatus, LoadState, Refused},
     text::{
         AnswerPart, ChatOrder, ChatTokens, EmbeddingRun, EmbeddingRunner, Language, LanguageError,
-        LazyLanguage, ReadAnswer, RunEvent, TextRun, TextRunner, ToolChoice,
+        LazyLanguage, LazyVocabulary, ReadAnswer, RunEvent, TextRun, TextRunner, Tokenize,
+        ToolChoice,
     },
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,6 +64,11 @@ pub fn fake_language() -> LazyLanguage {
     LazyLanguage::new(Box::new(|| Ok(Arc::new(Bytes))))
 }
 
+/// The same for embeddings.
+pub fn fake_vocabulary() -> LazyVocabulary {
+    LazyVocabulary::new(Box::new(|| Ok(Arc::new(Bytes))))
+}
+
 /// A vocabulary whose files are gone.
 pub fn lost_language() -> LazyLanguage {
     LazyLanguage::new(Box::new(|| Err("tokenizer.json is not there".to_owned())))
@@ -69,7 +76,7 @@ pub fn lost_language() -> LazyLanguage {
 
 struct Bytes;
 
-impl Language for Bytes {
+impl Tokenize for Bytes {
     fn context_tokens(&self) -> usize {
         CONTEXT_TOKENS
     }
@@ -78,12 +85,14 @@ impl Language for Bytes {
         256
     }
 
-    fn end_tokens(&self) -> Vec<u32> {
-        vec![0]
-    }
-
     fn encode(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
         Ok(text.bytes().map(u32::from).collect())
+    }
+}
+
+impl Language for Bytes {
+    fn end_tokens(&self) -> Vec<u32> {
+        vec![0]
     }
 
     fn decode(&self, tokens: &[u32]) -> String {
@@ -304,26 +313,24 @@ impl LaneControl for FakeEmbeddingRunner {
 }
 
 impl EmbeddingRunner for FakeEmbeddingRunner {
-    fn submit(&self, inputs: Vec<Vec<u32>>) -> Result<EmbeddingRun, Refused> {
+    fn submit(&self, input: EmbeddingInput) -> Result<EmbeddingRun, Refused> {
         let (sender, vectors) = oneshot::channel();
-        let _ = sender.send(Ok(inputs.iter().map(|tokens| count(tokens)).collect()));
+        let dimensions = input.dimensions.unwrap_or(4);
+        let outcome = match dimensions {
+            1..=4 => Ok(input.texts.iter().map(|tokens| count(tokens, dimensions)).collect()),
+            _ => Err(failure("invalid_input", false)),
+        };
+        let _ = sender.send(outcome);
         Ok(EmbeddingRun { vectors, guard: Box::new(()) })
-    }
-
-    fn dimensions(&self) -> usize {
-        4
-    }
-
-    fn can_shorten(&self) -> bool {
-        true
     }
 }
 
-fn count(tokens: &[u32]) -> Vec<f32> {
+fn count(tokens: &[u32], dimensions: usize) -> Vec<f32> {
     let mut counts = vec![0.0_f32; 4];
     for token in tokens {
         counts[*token as usize % 4] += 1.0;
     }
+    counts.truncate(dimensions);
     let length = counts.iter().map(|count| count * count).sum::<f32>().sqrt();
     counts.iter().map(|count| count / length).collect()
 }

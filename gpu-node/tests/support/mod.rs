@@ -37,7 +37,7 @@ use self::{
     fake_engine::{Script, load_fake},
     fake_text::{
         CONTEXT_TOKENS, FakeEmbeddingRunner, FakeTextRunner, TextScript, fake_language,
-        lost_language,
+        fake_vocabulary, lost_language,
     },
     sse::Events,
 };
@@ -235,8 +235,7 @@ fn text_models(script: &Arc<TextScript>) -> Vec<ServedModel> {
         lane: ServedLane::Embeddings(ServedEmbeddings {
             runner: Box::new(FakeEmbeddingRunner(script.clone())),
             context_tokens: Some(CONTEXT_TOKENS),
-            dimensions: Some(4),
-            language: fake_language(),
+            vocabulary: fake_vocabulary(),
         }),
     };
     vec![text("talker", fake_language()), text("mute", lost_language()), vectors]

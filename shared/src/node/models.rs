@@ -36,9 +36,6 @@ pub struct Model {
     /// Tokens that a prompt and its answer, or an embedded text, may have together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<usize>,
-    /// Numbers in an embedding.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dimensions: Option<usize>,
 }
 
 /// What an image model makes of a bare order.

@@ -56,8 +56,8 @@ pub async fn create_embeddings(
     let ServedLane::Embeddings(served) = &model.lane else {
         return Err(wrong_kind(model, "embeddings"));
     };
-    let language = served.language.get().await?;
-    let embedded = embed(&*served.runner, language, &state.open_answers, call.order).await?;
+    let vocabulary = served.vocabulary.get().await?;
+    let embedded = embed(&*served.runner, vocabulary, &state.open_answers, call.order).await?;
     let encode = |vector: Vec<f32>| match call.is_base64 {
         false => EmbeddingValues::Float(vector),
         true => {

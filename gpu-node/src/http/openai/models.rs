@@ -31,7 +31,7 @@ pub async fn find_model(
 
 fn describe(model: &ServedModel, created: u64) -> Model {
     let (manifest, status) = (&model.manifest, model.status());
-    let (mut image, mut context_tokens, mut dimensions) = (None, None, None);
+    let (mut image, mut context_tokens) = (None, None);
     match &model.lane {
         ServedLane::Image(_) => {
             image = manifest.defaults.image().map(|defaults| ImageDefaults {
@@ -43,10 +43,7 @@ fn describe(model: &ServedModel, created: u64) -> Model {
             });
         }
         ServedLane::Text(text) => context_tokens = text.context_tokens,
-        ServedLane::Embeddings(embeddings) => {
-            context_tokens = embeddings.context_tokens;
-            dimensions = embeddings.dimensions;
-        }
+        ServedLane::Embeddings(embeddings) => context_tokens = embeddings.context_tokens,
     }
     Model {
         id: manifest.name.clone(),
@@ -63,6 +60,5 @@ fn describe(model: &ServedModel, created: u64) -> Model {
         queued: status.waiting,
         image,
         context_tokens,
-        dimensions,
     }
 }
