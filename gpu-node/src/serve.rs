@@ -10,12 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
     config::{ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, ServeConfig},
-    engines::{
-        Devices, EngineError,
-        embeddings::{self, EmbeddingEngine},
-        image::ImageEngine,
-        text::TEXT_ENGINE_VERSION,
-    },
+    engines::{Devices, EngineError, embeddings, image::ImageEngine, text::TEXT_ENGINE_VERSION},
     fleet::{EdgeClient, FleetError, Membership, Pace},
     jobs::{JobBook, Jobs, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
@@ -24,10 +19,11 @@ use crate::{
         load_embedding_engine, load_image_engine, load_text_model, load_tokenizer, load_words,
     },
     scheduler::{
-        Lane, LaneSettings, LoadEngine, LoadText, MemoryBudget, Metrics, TextLane, TextLaneSettings,
+        EmbeddingLane, EmbeddingLaneSettings, LoadEmbedding, LoadEngine, LoadText, MemoryBudget,
+        Metrics, TextLane, TextLaneSettings,
     },
     state::AppState,
-    text::{EmbeddingLane, EmbeddingVocabulary, LazyLanguage, LazyVocabulary, ModelLanguage},
+    text::{EmbeddingVocabulary, LazyLanguage, LazyVocabulary, ModelLanguage},
 };
 
 /// Why the node did not start.
@@ -219,19 +215,22 @@ fn start_embeddings(
     devices: &Devices,
     commons: &LaneCommons,
 ) -> io::Result<ServedModel> {
-    let settings = LaneSettings {
+    let is_card = devices.kind() == "cuda";
+    let settings = EmbeddingLaneSettings {
         model: manifest.name.clone(),
         capacity: commons.capacity,
         memory_bytes: manifest.memory_bytes,
+        batch_tokens: defaults.batch_tokens(is_card),
     };
-    let load: LoadEngine<EmbeddingEngine> = {
+    let load: LoadEmbedding = {
         let (manifest, devices) = (manifest.clone(), devices.clone());
         Box::new(move || {
             load_embedding_engine(&manifest, &devices)
                 .map_err(|e| EngineError::Failed(e.to_string()))
         })
     };
-    let lane = Lane::start(settings, load, commons.budget.clone(), commons.metrics.clone())?;
+    let (budget, metrics) = (commons.budget.clone(), commons.metrics.clone());
+    let lane = EmbeddingLane::start(settings, load, budget, metrics)?;
     let vocabulary = {
         let (manifest, context_tokens) = (manifest.clone(), defaults.context_tokens);
         LazyVocabulary::new(Box::new(move || {
@@ -240,7 +239,7 @@ fn start_embeddings(
         }))
     };
     let embeddings = ServedEmbeddings {
-        runner: Box::new(EmbeddingLane(Arc::new(lane))),
+        runner: Box::new(lane),
         context_tokens: defaults.context_tokens,
         vocabulary,
     };

@@ -132,6 +132,13 @@ pub struct EmbeddingDefaults {
     pub batch_tokens: Option<usize>,
 }
 
+impl EmbeddingDefaults {
+    /// Tokens of one pass.
+    pub fn batch_tokens(&self, is_card: bool) -> usize {
+        self.batch_tokens.unwrap_or(if is_card { 4096 } else { 2048 }).max(1)
+    }
+}
+
 fn one() -> f32 {
     1.0
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::engines::{
     Devices, EngineError,
-    embeddings::{Embedder, EmbeddingEngine},
+    embeddings::{Embedder, EmbeddingEngine, EmbeddingShape},
     image::{
         ImageEngine,
         stable_diffusion::{PipelineOptions, StableDiffusion},
@@ -74,11 +74,11 @@ pub fn load_text_model(manifest: &Manifest, devices: &Devices) -> Result<LoadedT
     Ok(LoadedText { model, vocabulary, grammars: Arc::new(grammars) })
 }
 
-/// Loads an embedding model; blocking, seconds for large ones.
+/// Loads an embedding model, and says what it reads; blocking, seconds for large ones.
 pub fn load_embedding_engine(
     manifest: &Manifest,
     devices: &Devices,
-) -> Result<EmbeddingEngine, LoadError> {
+) -> Result<(EmbeddingEngine, EmbeddingShape), LoadError> {
     if manifest.modality != Modality::Embedding || !has_engine(manifest) {
         return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
     }
@@ -86,7 +86,8 @@ pub fn load_embedding_engine(
     let engine = Embedder::load(&folder_of(manifest)?, devices).map_err(|error| {
         LoadError::Unsupported { model: manifest.name.clone(), reason: error.to_string() }
     })?;
-    Ok(Box::new(engine))
+    let shape = engine.shape();
+    Ok((Box::new(engine), shape))
 }
 
 /// Loads an image model; blocking, seconds for large ones.

@@ -1,6 +1,6 @@
 //! What every lane can be told, whatever its models do.
 
-use super::{Lane, LaneStatus, TextLane};
+use super::{EmbeddingLane, Lane, LaneStatus, TextLane};
 use crate::engines::Engine;
 
 /// A model's lane, seen by who starts and ends the node.
@@ -55,6 +55,32 @@ where
 }
 
 impl LaneControl for TextLane {
+    fn status(&self) -> LaneStatus {
+        self.status()
+    }
+
+    fn running(&self) -> usize {
+        self.running()
+    }
+
+    fn places(&self) -> usize {
+        self.places()
+    }
+
+    fn preload(&self) {
+        self.preload();
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn stop_running(&self) {
+        self.stop_running();
+    }
+}
+
+impl LaneControl for EmbeddingLane {
     fn status(&self) -> LaneStatus {
         self.status()
     }

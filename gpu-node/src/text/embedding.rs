@@ -1,8 +1,7 @@
 //! Texts into vectors: tokens are cut and counted here, and a lane computes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use shared::ids::JobId;
 use tokio::sync::oneshot;
 
 use super::{
@@ -12,19 +11,14 @@ use super::{
     service::{blocking, prompt_tokens, refused, wrong},
 };
 use crate::{
-    engines::embeddings::{EmbeddingEngine, EmbeddingInput, EmbeddingOutput, EmbeddingProgress},
+    engines::embeddings::EmbeddingInput,
     error::{Error, Result},
-    scheduler::{
-        Failure, Lane, LaneControl, LaneJob, LaneStatus, Observer, Outcome, Place, Refused, locked,
-    },
+    scheduler::{EmbeddingLane, Failure, LaneControl, Refused},
 };
-
-/// What comes of a request.
-pub type Vectors = std::result::Result<Vec<Vec<f32>>, Failure>;
 
 /// Where the vectors of one request arrive; dropping it cancels the request.
 pub struct EmbeddingRun {
-    pub vectors: oneshot::Receiver<Vectors>,
+    pub vectors: oneshot::Receiver<std::result::Result<Vec<Vec<f32>>, Failure>>,
     /// Whatever must be dropped for the runner to stop.
     pub guard: Box<dyn Send>,
 }
@@ -88,78 +82,14 @@ fn cut(vocabulary: &dyn Tokenize, index: usize, input: &Prompt) -> Result<Vec<u3
     Ok(tokens)
 }
 
-/// One request to a lane, told to whoever waits for it.
-struct Forward(Mutex<Option<oneshot::Sender<Vectors>>>);
-
-impl Observer<EmbeddingEngine> for Forward {
-    fn queued(&self, _: Place) {}
-
-    fn started(&self) {}
-
-    fn emitted(&self, _: EmbeddingProgress) {}
-
-    fn ended(&self, outcome: Outcome<EmbeddingOutput>) {
-        let vectors = match outcome {
-            Outcome::Completed { output, .. } => Ok(output.vectors),
-            Outcome::Failed(failure) => Err(failure),
-            Outcome::Cancelled => return,
-        };
-        if let Some(sender) = locked(&self.0).take() {
-            // Whoever hung up hears nothing.
-            let _ = sender.send(vectors);
-        }
-    }
-}
-
-/// A lane of embeddings, for callers who may hang up.
-pub struct EmbeddingLane(pub Arc<Lane<EmbeddingEngine>>);
-
-/// Cancels a request when it is dropped; one that ended is left alone.
-struct CancelOnDrop {
-    lane: Arc<Lane<EmbeddingEngine>>,
-    id: JobId,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.lane.cancel(self.id);
-    }
-}
-
 impl EmbeddingRunner for EmbeddingLane {
     fn submit(&self, input: EmbeddingInput) -> std::result::Result<EmbeddingRun, Refused> {
         let (sender, vectors) = oneshot::channel();
-        let id = JobId(uuid::Uuid::new_v4());
-        let weight = input.texts.iter().map(Vec::len).sum::<usize>() as f64;
-        let observer = Arc::new(Forward(Mutex::new(Some(sender))));
-        self.0.submit(LaneJob { id, input, weight, observer })?;
-        let guard = Box::new(CancelOnDrop { lane: self.0.clone(), id });
-        Ok(EmbeddingRun { vectors, guard })
-    }
-}
-
-impl LaneControl for EmbeddingLane {
-    fn status(&self) -> LaneStatus {
-        self.0.status()
-    }
-
-    fn running(&self) -> usize {
-        LaneControl::running(&*self.0)
-    }
-
-    fn places(&self) -> usize {
-        self.0.places()
-    }
-
-    fn preload(&self) {
-        self.0.preload();
-    }
-
-    fn close(&self) {
-        self.0.close();
-    }
-
-    fn stop_running(&self) {
-        self.0.stop_running();
+        let answer = Box::new(move |outcome| {
+            // Whoever hung up hears nothing.
+            let _ = sender.send(outcome);
+        });
+        let ticket = self.submit(input, answer)?;
+        Ok(EmbeddingRun { vectors, guard: Box::new(ticket) })
     }
 }

@@ -13,9 +13,7 @@ mod thoughts;
 mod words;
 
 pub use answer::{AnswerEvent, EndReason, OpenAnswers, TextAnswer};
-pub use embedding::{
-    EmbeddingLane, EmbeddingOrder, EmbeddingRun, EmbeddingRunner, Embeddings, embed,
-};
+pub use embedding::{EmbeddingOrder, EmbeddingRun, EmbeddingRunner, Embeddings, embed};
 pub use language::{
     AnswerPart, ChatTokens, Language, LanguageError, Lazy, LazyLanguage, LazyVocabulary, Load,
     ReadAnswer, Tokenize,
