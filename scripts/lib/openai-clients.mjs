@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { nodeEnv } from './packages.mjs';
 import { inRoot, LOCAL, ROOT, toolDir } from './paths.mjs';
 import { answers, freePorts, pause } from './ports.mjs';
-import { capture, groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
+import { groupRuns, launch, logTail, quietly, stopGroup } from './processes.mjs';
 import { Problem, step } from './progress.mjs';
+import { ensurePython } from './system-packages.mjs';
 import { runCounted } from './test-counts.mjs';
 
 const TESTS = inRoot('tests', 'openai');
@@ -42,9 +43,7 @@ async function ensurePythonClient() {
   const folder = toolDir('openai-python', sha256(readFileSync(requirements)).slice(0, 12));
   const python = join(folder, 'bin', 'python');
   if (existsSync(join(folder, 'installed'))) return python;
-  if (!capture('python3', ['-c', 'import ensurepip, venv'])) {
-    throw new Problem("OpenAI's Python client needs python3 with venv: install it (on Debian: python3-venv), then run this again.");
-  }
+  await ensurePython();
   rmSync(folder, { recursive: true, force: true });
   await step("OpenAI's Python client (pip)", async (update) => {
     await quietly('python3', ['-m', 'venv', folder], { update });

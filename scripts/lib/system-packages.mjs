@@ -53,3 +53,9 @@ export async function ensurePostgres() {
   if (capture('sh', ['-c', 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb'])) return;
   await aptInstall(['postgresql'], 'PostgreSQL for the database tests');
 }
+
+/** A Python that can make virtual environments. */
+export async function ensurePython() {
+  if (capture('python3', ['-c', 'import ensurepip, venv']) !== undefined) return;
+  await aptInstall(['python3', 'python3-venv'], "Python for OpenAI's client");
+}
