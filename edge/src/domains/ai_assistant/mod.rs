@@ -9,5 +9,5 @@ use crate::{http::routes::Routes, routes};
 /// The table of routes.
 pub fn routes() -> Routes {
     routes![handlers::{ask_assistant, watch_answer}]
-        .merge(routes![tool_handlers::{suggest_content_ideas, create_message, optimize_price}])
+        .merge(routes![tool_handlers::{create_message, optimize_price}])
 }

@@ -3,10 +3,7 @@
 use axum::response::Response;
 use shared::{
     api::{
-        creator_tools::{
-            ContentIdeas, CreateContentIdeas, CreateMessage, GeneratedMessage, OptimizePrice,
-            PriceAdvice,
-        },
+        creator_tools::{CreateMessage, GeneratedMessage, OptimizePrice, PriceAdvice},
         envelope::Envelope,
     },
     errors::ErrorBody,
@@ -15,10 +12,7 @@ use shared::{
 use super::service;
 use crate::{
     caller::Caller,
-    domains::{
-        ai::service::{AiService, Asked},
-        content_ideas::service::create_content_ideas,
-    },
+    domains::ai::service::{AiService, Asked},
     error::Result,
     http::{
         asked::{AskedHow, enveloped},
@@ -26,32 +20,6 @@ use crate::{
         idempotency::IdempotentJson,
     },
 };
-
-/// Have content ideas written: the assistant's name for `POST /api/content-ideas/generate`.
-#[utoipa::path(post, path = "/api/ai-assistant/tools/content-ideas", tag = "assistant", request_body = CreateContentIdeas,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer.")),
-    responses(
-    (status = 200, body = Envelope<ContentIdeas>, headers(("X-Chandelle-Cache" = String, description = "hit, miss or shared"))),
-    (status = "4XX", body = ErrorBody, content_type = "application/problem+json"),
-    (status = "5XX", body = ErrorBody, content_type = "application/problem+json"),
-))]
-pub async fn suggest_content_ideas(
-    State(state): State,
-    caller: Caller,
-    how: AskedHow,
-    order: IdempotentJson<CreateContentIdeas>,
-) -> Result<Response> {
-    let ai = AiService::from(state.as_ref());
-    let (ai, how, who) = (&ai, &how, &caller);
-    let create = |id, ask: CreateContentIdeas| async move {
-        let language = ask.language.or(how.language).unwrap_or_default();
-        let asked = Asked::new(id, who, how.request_id.clone(), how.asked_ms, how.is_fresh);
-        let wanted = (language, ai.model.as_str());
-        let (ideas, cache) = create_content_ideas(ai, &asked, &ask, wanted).await?;
-        Ok(enveloped(ideas, cache, how, ai.clock.as_ref()))
-    };
-    order.answer_once(&state, &caller, create).await
-}
 
 /// Have a private message written.
 #[utoipa::path(post, path = "/api/ai-assistant/tools/message-generator", tag = "assistant", request_body = CreateMessage,

@@ -37,6 +37,33 @@ use crate::{
     (status = "5XX", body = ErrorBody, content_type = "application/problem+json"),
 ))]
 pub async fn create_content_ideas(
+    state: State,
+    caller: Caller,
+    how: AskedHow,
+    order: IdempotentJson<CreateContentIdeas>,
+) -> Result<Response> {
+    answer(state, caller, how, order).await
+}
+
+/// Have content ideas written: the assistant's name for `POST /api/content-ideas/generate`.
+#[utoipa::path(post, path = "/api/ai-assistant/tools/content-ideas", tag = "assistant", request_body = CreateContentIdeas,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer.")),
+    responses(
+    (status = 200, body = Envelope<ContentIdeas>, headers(("X-Chandelle-Cache" = String, description = "hit, miss or shared"))),
+    (status = "4XX", body = ErrorBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ErrorBody, content_type = "application/problem+json"),
+))]
+pub async fn suggest_content_ideas(
+    state: State,
+    caller: Caller,
+    how: AskedHow,
+    order: IdempotentJson<CreateContentIdeas>,
+) -> Result<Response> {
+    answer(state, caller, how, order).await
+}
+
+/// Both names of the route.
+async fn answer(
     State(state): State,
     caller: Caller,
     how: AskedHow,

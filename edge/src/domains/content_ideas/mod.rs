@@ -7,5 +7,5 @@ use crate::{http::routes::Routes, routes};
 
 /// The table of routes.
 pub fn routes() -> Routes {
-    routes![handlers::{create_content_ideas}]
+    routes![handlers::{create_content_ideas, suggest_content_ideas}]
 }
