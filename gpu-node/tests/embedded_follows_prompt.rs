@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gpu_node::{
     engines::{
         Devices, Engine, Sink, Stopped,
-        image::{ImageEngine, ImageJob, ImageStep, ModelDefaults},
+        image::{ImageEngine, ImageEvent, ImageJob, ModelDefaults},
     },
     registry::{Defaults, Registry, load_image_engine},
 };
@@ -48,8 +48,8 @@ struct Rates {
 
 struct Quiet;
 
-impl Sink<ImageStep> for Quiet {
-    fn emit(&mut self, _: ImageStep) -> Result<(), Stopped> {
+impl Sink<ImageEvent> for Quiet {
+    fn emit(&mut self, _: ImageEvent) -> Result<(), Stopped> {
         Ok(())
     }
 }

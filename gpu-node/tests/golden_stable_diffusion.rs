@@ -10,7 +10,7 @@ use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::{
     Engine, EngineError, Sink, Stopped,
     image::{
-        ImageJob, ImageStep,
+        ImageEvent, ImageJob,
         stable_diffusion::{
             ClipTextEncoder, Denoising, PipelineOptions, PromptTokenizer, StableDiffusion, UNet,
             Vae,
@@ -39,10 +39,11 @@ struct Steps {
     stop_after: u32,
 }
 
-impl Sink<ImageStep> for Steps {
-    fn emit(&mut self, event: ImageStep) -> Result<(), Stopped> {
-        self.seen.push(event.step);
-        if event.step >= self.stop_after { Err(Stopped) } else { Ok(()) }
+impl Sink<ImageEvent> for Steps {
+    fn emit(&mut self, event: ImageEvent) -> Result<(), Stopped> {
+        let ImageEvent::Step { step, .. } = event else { return Ok(()) };
+        self.seen.push(step);
+        if step >= self.stop_after { Err(Stopped) } else { Ok(()) }
     }
 }
 
@@ -95,6 +96,11 @@ fn job() -> ImageJob {
         scheduler: SchedulerKind::Ddim,
         num_images: 1,
         format: ImageFormat::Png,
+        quality: None,
+        images: Vec::new(),
+        strength: 1.0,
+        previews: 0,
+        metadata: true,
     }
 }
 

@@ -18,6 +18,18 @@ pub const STEPS_MAX: u64 = 150;
 /// Pixels on a side: the largest any supported model was trained for.
 pub const IMAGE_SIDE_MAX: u64 = 2_048;
 
+/// A picture that a run starts from, as a file: what a phone's camera makes.
+pub const INPUT_IMAGE_MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// Pictures one call may bring along.
+pub const INPUT_IMAGES_MAX: usize = 4;
+
+/// Bodies that bring pictures along, in base64.
+pub const IMAGE_BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Previews of one picture: each costs a decoding.
+pub const PREVIEWS_MAX: u64 = 3;
+
 /// Seconds a caller may wait for a result (`Prefer: wait`).
 pub const WAIT_MAX_SECONDS: u64 = 60;
 

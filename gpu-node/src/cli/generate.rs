@@ -11,7 +11,7 @@ use super::write::{TextArgs, write_text};
 use crate::{
     engines::{
         Devices, Engine, Sink, Stopped,
-        image::{ImageJob, ImageStep},
+        image::{ImageEvent, ImageJob},
     },
     registry::{Defaults, Manifest, Registry, load_image_engine},
 };
@@ -41,7 +41,7 @@ pub struct GenerateArgs {
     steps: Option<u32>,
     #[arg(long)]
     guidance: Option<f64>,
-    /// ddim, euler, euler_ancestral or dpmpp_multistep.
+    /// ddim, euler, euler_ancestral, dpmpp_multistep or flow_match_euler.
     #[arg(long, value_parser = parse_scheduler)]
     scheduler: Option<SchedulerKind>,
     #[arg(long, default_value_t = 1)]
@@ -51,15 +51,19 @@ pub struct GenerateArgs {
 }
 
 fn parse_scheduler(text: &str) -> Result<SchedulerKind, String> {
-    text.parse().map_err(|()| "must be ddim, euler, euler_ancestral or dpmpp_multistep".to_owned())
+    text.parse().map_err(|()| {
+        "must be ddim, euler, euler_ancestral, dpmpp_multistep or flow_match_euler".to_owned()
+    })
 }
 
 struct Bar(ProgressBar);
 
-impl Sink<ImageStep> for Bar {
-    fn emit(&mut self, event: ImageStep) -> Result<(), Stopped> {
-        self.0.set_length(event.steps.into());
-        self.0.set_position(event.step.into());
+impl Sink<ImageEvent> for Bar {
+    fn emit(&mut self, event: ImageEvent) -> Result<(), Stopped> {
+        if let ImageEvent::Step { step, steps } = event {
+            self.0.set_length(steps.into());
+            self.0.set_position(step.into());
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use shared::node::jobs::{Artifact, NodeEvent};
 
@@ -13,7 +14,7 @@ use super::{
     run::{Run, StoredArtifact},
 };
 use crate::{
-    engines::image::{EncodedImage, ImageEngine, ImageStep},
+    engines::image::{EncodedImage, ImageEngine, ImageEvent},
     scheduler::{Observer, Outcome, Place},
 };
 
@@ -51,8 +52,13 @@ impl Observer<ImageEngine> for ImageObserver {
         self.run.push(NodeEvent::Started);
     }
 
-    fn emitted(&self, ImageStep { step, steps }: ImageStep) {
-        self.run.push(NodeEvent::Progress { step, steps });
+    fn emitted(&self, event: ImageEvent) {
+        self.run.push(match event {
+            ImageEvent::Step { step, steps } => NodeEvent::Progress { step, steps },
+            ImageEvent::Preview { index, step, jpeg } => {
+                NodeEvent::Preview { index, step, jpeg: STANDARD.encode(jpeg) }
+            }
+        });
     }
 
     fn ended(&self, outcome: Outcome<Vec<EncodedImage>>) {

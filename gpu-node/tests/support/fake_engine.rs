@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use gpu_node::{
     engines::{
         Engine, EngineError, Sink,
-        image::{EncodedImage, ImageEngine, ImageJob, ImageStep},
+        image::{EncodedImage, ImageEngine, ImageEvent, ImageJob},
     },
     scheduler::LoadEngine,
 };
@@ -110,13 +110,13 @@ impl Drop for FakeEngine {
 
 impl Engine for FakeEngine {
     type Input = ImageJob;
-    type Event = ImageStep;
+    type Event = ImageEvent;
     type Output = Vec<EncodedImage>;
 
     fn run(
         &mut self,
         job: ImageJob,
-        sink: &mut dyn Sink<ImageStep>,
+        sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Vec<EncodedImage>, EngineError> {
         self.script.change(|state| state.runs += 1);
         match job.prompt.as_str() {
@@ -129,7 +129,7 @@ impl Engine for FakeEngine {
         let last_step = if job.prompt == "go on for ever" { u32::MAX } else { job.steps };
         for step in 1..=last_step {
             self.script.before_step();
-            sink.emit(ImageStep { step, steps: job.steps })?;
+            sink.emit(ImageEvent::Step { step, steps: job.steps })?;
         }
         let images = 0..u64::from(job.num_images);
         Ok(images

@@ -5,8 +5,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::{IMAGE_SIDE_MAX, IMAGES_PER_CALL_MAX, PROMPT_MAX_CHARS, STEPS_MAX},
-    validate::{Fields, FromBody},
+    limits::{
+        IMAGE_SIDE_MAX, IMAGES_PER_CALL_MAX, INPUT_IMAGE_MAX_BYTES, INPUT_IMAGES_MAX, PREVIEWS_MAX,
+        PROMPT_MAX_CHARS, STEPS_MAX,
+    },
+    validate::{Fields, FromBody, ListLimits},
 };
 
 /// The file format of a picture.
@@ -61,6 +64,8 @@ pub enum SchedulerKind {
     Euler,
     EulerAncestral,
     DpmppMultistep,
+    /// Straight paths from noise to picture: the only method of models trained by flow matching, and only theirs.
+    FlowMatchEuler,
 }
 
 impl FromStr for SchedulerKind {
@@ -71,6 +76,7 @@ impl FromStr for SchedulerKind {
             "euler" => Ok(Self::Euler),
             "euler_ancestral" => Ok(Self::EulerAncestral),
             "dpmpp_multistep" => Ok(Self::DpmppMultistep),
+            "flow_match_euler" => Ok(Self::FlowMatchEuler),
             _ => Err(()),
         }
     }
@@ -100,6 +106,21 @@ pub struct ImageInput {
     pub num_images: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ImageFormat>,
+    /// Of JPEG and WebP, 1 to 100; WebP without it is lossless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u32>,
+    /// Pictures to start from, as base64 of PNG, JPEG or WebP files; how many a model takes is the model's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// How far from the picture to start from a result may go: 0 keeps it, 1 forgets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// Previews of each picture that follow its progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<u32>,
+    /// Whether the files say how they were made; yes unless told not to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<bool>,
 }
 
 impl ImageInput {
@@ -116,9 +137,21 @@ impl ImageInput {
             scheduler: None,
             num_images: None,
             format: None,
+            quality: None,
+            images: Vec::new(),
+            strength: None,
+            previews: None,
+            metadata: None,
         }
     }
 }
+
+/// Base64 takes four characters for three bytes.
+const INPUT_IMAGES: ListLimits = ListLimits {
+    min: 0,
+    max: INPUT_IMAGES_MAX,
+    item_max_chars: INPUT_IMAGE_MAX_BYTES.div_ceil(3) * 4,
+};
 
 impl FromBody for ImageInput {
     fn from_fields(fields: &mut Fields<'_>) -> Self {
@@ -134,10 +167,15 @@ impl FromBody for ImageInput {
             seed: fields.optional_integer("seed", 0, (1 << 53) - 1),
             scheduler: fields.optional_parsed(
                 "scheduler",
-                "must be ddim, euler, euler_ancestral or dpmpp_multistep",
+                "must be ddim, euler, euler_ancestral, dpmpp_multistep or flow_match_euler",
             ),
             num_images: fields.optional_integer("num_images", 1, IMAGES_PER_CALL_MAX).map(side),
             format: fields.optional_parsed("format", "must be png, jpeg or webp"),
+            quality: fields.optional_integer("quality", 1, 100).map(side),
+            images: fields.optional_texts("images", INPUT_IMAGES),
+            strength: fields.optional_number("strength", 0.0, 1.0),
+            previews: fields.optional_integer("previews", 0, PREVIEWS_MAX).map(side),
+            metadata: fields.optional_flag("metadata"),
         }
     }
 }

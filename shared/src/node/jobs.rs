@@ -82,6 +82,8 @@ pub enum NodeEvent {
     Started,
     /// `step` of `steps` is done.
     Progress { step: u32, steps: u32 },
+    /// What picture `index` looks like after `step`: base64 of a small JPEG.
+    Preview { index: u32, step: u32, jpeg: String },
     /// The end: everything can be fetched.
     Completed {
         artifacts: Vec<Artifact>,
@@ -104,6 +106,7 @@ impl NodeEvent {
             Self::Queued { .. } => "queued",
             Self::Started => "started",
             Self::Progress { .. } => "progress",
+            Self::Preview { .. } => "preview",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Cancelled => "cancelled",

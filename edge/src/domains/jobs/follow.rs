@@ -175,6 +175,9 @@ fn end_of(event: NodeEvent) -> Option<Drawn> {
             },
             is_retryable: true,
         }),
-        NodeEvent::Queued { .. } | NodeEvent::Started | NodeEvent::Progress { .. } => None,
+        NodeEvent::Queued { .. }
+        | NodeEvent::Started
+        | NodeEvent::Progress { .. }
+        | NodeEvent::Preview { .. } => None,
     }
 }

@@ -33,7 +33,10 @@ pub fn of_event(event: &NodeEvent) -> Option<JobProgress> {
             let now = u64::from(STARTED).saturating_add(share).min(u64::from(LAST_STEP)) as u8;
             Some(progress(JobStatus::Generating, now, format!("step {step} of {steps}")))
         }
-        NodeEvent::Completed { .. } | NodeEvent::Failed { .. } | NodeEvent::Cancelled => None,
+        NodeEvent::Preview { .. }
+        | NodeEvent::Completed { .. }
+        | NodeEvent::Failed { .. }
+        | NodeEvent::Cancelled => None,
     }
 }
 

@@ -1,10 +1,13 @@
 //! An image order with everything decided, and what comes back. No tensors here.
 
+use image::RgbImage;
 use serde::Deserialize;
 use shared::{
     errors::FieldError,
     node::image::{ImageFormat, ImageInput, SchedulerKind},
 };
+
+use super::input::read_input_images;
 
 /// What a manifest decides when a request leaves it open, and the sizes its model was made for.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -28,6 +31,12 @@ pub struct ModelDefaults {
     /// The delivered picture is this many times larger than what the model made (Lanczos).
     #[serde(default = "no_upscale")]
     pub upscale: u32,
+    /// Pictures a run may start from; none unless the model's kind can.
+    #[serde(default)]
+    pub input_images: u32,
+    /// How far from its picture a run goes.
+    #[serde(default = "strength")]
+    pub strength: f64,
 }
 
 fn size_multiple() -> u32 {
@@ -40,6 +49,10 @@ fn side_max() -> u32 {
 
 fn no_upscale() -> u32 {
     1
+}
+
+fn strength() -> f64 {
+    0.75
 }
 
 /// An order with everything decided: the same job gives the same bytes.
@@ -56,6 +69,16 @@ pub struct ImageJob {
     pub scheduler: SchedulerKind,
     pub num_images: u32,
     pub format: ImageFormat,
+    /// Of JPEG and WebP; WebP without it is lossless.
+    pub quality: Option<u8>,
+    /// Pictures to start from, of any size.
+    pub images: Vec<RgbImage>,
+    /// How far from the picture to start from a result may go, 0 to 1.
+    pub strength: f64,
+    /// Previews of each picture, spread evenly over the steps.
+    pub previews: u32,
+    /// Whether the files say how they were made.
+    pub metadata: bool,
 }
 
 impl ImageJob {
@@ -67,10 +90,11 @@ impl ImageJob {
     ) -> Result<Self, Vec<FieldError>> {
         let width = input.width.unwrap_or(defaults.width);
         let height = input.height.unwrap_or(defaults.height);
-        let errors: Vec<FieldError> = [("width", width), ("height", height)]
+        let mut errors: Vec<FieldError> = [("width", width), ("height", height)]
             .into_iter()
             .filter_map(|(name, side)| check_side(name, side, defaults))
             .collect();
+        let images = read_input_images(&input.images, defaults.input_images, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -88,6 +112,11 @@ impl ImageJob {
             scheduler: input.scheduler.unwrap_or(defaults.scheduler),
             num_images: input.num_images.unwrap_or(1),
             format: input.format.unwrap_or(defaults.format),
+            quality: input.quality.map(|quality| quality.clamp(1, 100) as u8),
+            images,
+            strength: input.strength.unwrap_or(defaults.strength),
+            previews: input.previews.unwrap_or(0),
+            metadata: input.metadata.unwrap_or(true),
         })
     }
 
@@ -110,11 +139,13 @@ fn check_side(name: &str, side: u32, defaults: &ModelDefaults) -> Option<FieldEr
     Some(FieldError { pointer: format!("/{name}"), code: code.to_owned(), detail })
 }
 
-/// One denoising step of all pictures of a job is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageStep {
-    pub step: u32,
-    pub steps: u32,
+/// What happens during a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageEvent {
+    /// One denoising step of all pictures of a job is done.
+    Step { step: u32, steps: u32 },
+    /// What picture `index` would be after `step`, as a JPEG file.
+    Preview { index: u32, step: u32, jpeg: Vec<u8> },
 }
 
 /// A finished picture, as the bytes of its file.
@@ -144,6 +175,8 @@ mod tests {
             size_multiple: 16,
             side_max: 128,
             upscale: 4,
+            input_images: 0,
+            strength: 0.75,
         }
     }
 

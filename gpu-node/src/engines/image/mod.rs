@@ -1,12 +1,13 @@
 //! Image models: the orders they take, the pictures they give.
 
+mod input;
 mod job;
 mod noise;
 mod picture;
 pub mod schedulers;
 pub mod stable_diffusion;
 
-pub use job::{EncodedImage, ImageJob, ImageStep, ModelDefaults};
+pub use job::{EncodedImage, ImageEvent, ImageJob, ModelDefaults};
 
 use super::Engine;
 
@@ -15,4 +16,4 @@ pub const ENGINE_VERSION: &str = concat!("chandelle-image/", env!("CARGO_PKG_VER
 
 /// Any image model, behind one type, so that one kind of lane holds them all.
 pub type ImageEngine =
-    Box<dyn Engine<Input = ImageJob, Event = ImageStep, Output = Vec<EncodedImage>> + Send>;
+    Box<dyn Engine<Input = ImageJob, Event = ImageEvent, Output = Vec<EncodedImage>> + Send>;

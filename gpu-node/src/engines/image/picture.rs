@@ -165,6 +165,11 @@ mod tests {
             scheduler: SchedulerKind::Ddim,
             num_images: 3,
             format,
+            quality: None,
+            images: Vec::new(),
+            strength: 1.0,
+            previews: 0,
+            metadata: true,
         }
     }
 

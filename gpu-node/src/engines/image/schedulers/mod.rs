@@ -7,7 +7,7 @@ mod dpmpp;
 mod euler;
 mod schedule;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use shared::node::image::SchedulerKind;
 
 pub use schedule::{Prediction, ScheduleConfig};
@@ -54,6 +54,7 @@ pub fn scheduler(
         SchedulerKind::Euler => Box::new(euler::Euler::new(config, steps)?),
         SchedulerKind::EulerAncestral => Box::new(euler::EulerAncestral::new(config, steps)?),
         SchedulerKind::DpmppMultistep => Box::new(dpmpp::DpmppMultistep::new(config, steps)?),
+        SchedulerKind::FlowMatchEuler => bail!("this model does not know flow_match_euler"),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::engines::{
     Engine, EngineError, Sink,
     config_file::ConfigFile,
     image::{
-        EncodedImage, ImageJob, ImageStep,
+        EncodedImage, ImageEvent, ImageJob,
         noise::normal_noise,
         picture::{Origin, encode_picture},
         schedulers::{ScheduleConfig, scheduler},
@@ -89,7 +89,7 @@ impl StableDiffusion {
     pub fn denoise(
         &self,
         denoising: &Denoising<'_>,
-        sink: &mut dyn Sink<ImageStep>,
+        sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Tensor, EngineError> {
         let Denoising { job, text: (text, negative), noise } = denoising;
         let mut scheduler = scheduler(job.scheduler, &self.schedule, job.steps as usize)
@@ -111,7 +111,7 @@ impl StableDiffusion {
                 false => None,
             };
             latents = scheduler.step(step, &output, &latents, fresh.as_ref())?;
-            sink.emit(ImageStep { step: step as u32 + 1, steps: job.steps })?;
+            sink.emit(ImageEvent::Step { step: step as u32 + 1, steps: job.steps })?;
         }
         finite_values(&latents)?;
         Ok(latents)
@@ -184,13 +184,13 @@ impl StableDiffusion {
 
 impl Engine for StableDiffusion {
     type Input = ImageJob;
-    type Event = ImageStep;
+    type Event = ImageEvent;
     type Output = Vec<EncodedImage>;
 
     fn run(
         &mut self,
         job: ImageJob,
-        sink: &mut dyn Sink<ImageStep>,
+        sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Vec<EncodedImage>, EngineError> {
         let native = self.native_size(&job)?;
         let denoising = self.prepare(&job, native)?;

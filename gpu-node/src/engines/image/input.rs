@@ -1,0 +1,110 @@
+//! Pictures that callers send along: from base64 to pixels, with every wrong one named.
+
+use std::io::Cursor;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use image::{ImageFormat, ImageReader, Limits, RgbImage};
+use shared::{errors::FieldError, limits::INPUT_IMAGE_MAX_BYTES};
+
+/// Pixels on a side: larger ones only cost memory, since every model works on less.
+const SIDE_MAX: u32 = 8_192;
+/// What decoding one file may allocate.
+const MEMORY_MAX_BYTES: u64 = 256 << 20;
+
+/// Reads up to `count_max` pictures and adds what is wrong with them to `errors`.
+pub(super) fn read_input_images(
+    files: &[String],
+    count_max: u32,
+    errors: &mut Vec<FieldError>,
+) -> Vec<RgbImage> {
+    if files.len() > count_max as usize {
+        let detail = match count_max {
+            0 => "this model starts from words alone".to_owned(),
+            _ => format!("this model starts from at most {count_max}"),
+        };
+        let (pointer, code) = ("/images".to_owned(), "range".to_owned());
+        errors.push(FieldError { pointer, code, detail });
+        return Vec::new();
+    }
+    let mut images = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate() {
+        match read_image(file) {
+            Ok(image) => images.push(image),
+            Err(detail) => {
+                let (pointer, code) = (format!("/images/{index}"), "image".to_owned());
+                errors.push(FieldError { pointer, code, detail });
+            }
+        }
+    }
+    images
+}
+
+/// Base64, bare or as a `data:` URL; what kind of file it is says its content alone.
+fn read_image(file: &str) -> Result<RgbImage, String> {
+    let base64 = match file.strip_prefix("data:") {
+        Some(url) => url.split_once(";base64,").ok_or("must be a base64 data URL")?.1,
+        None => file,
+    };
+    let bytes = STANDARD.decode(base64).map_err(|error| format!("is no base64: {error}"))?;
+    if bytes.len() > INPUT_IMAGE_MAX_BYTES {
+        return Err(format!("must have at most {INPUT_IMAGE_MAX_BYTES} bytes"));
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| error.to_string())?;
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
+        return Err("must be a PNG, JPEG or WebP file".to_owned());
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    limits.max_alloc = Some(MEMORY_MAX_BYTES);
+    reader.limits(limits);
+    let image = reader.decode().map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(image.to_rgb8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(width: u32, height: u32) -> String {
+        let mut bytes = Cursor::new(Vec::new());
+        RgbImage::new(width, height).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        STANDARD.encode(bytes.into_inner())
+    }
+
+    fn read(files: &[String], count_max: u32) -> (usize, Vec<(String, String)>) {
+        let mut errors = Vec::new();
+        let images = read_input_images(files, count_max, &mut errors);
+        (images.len(), errors.into_iter().map(|e| (e.pointer, e.detail)).collect())
+    }
+
+    #[test]
+    fn a_picture_is_read_bare_and_as_a_data_url() {
+        let (bare, url) = (png(3, 2), format!("data:image/png;base64,{}", png(2, 2)));
+        assert_eq!(read(&[bare, url], 2), (2, Vec::new()));
+    }
+
+    #[test]
+    fn every_bad_picture_is_named() {
+        let files = [
+            "no base64!".to_owned(),
+            STANDARD.encode("<svg/>"),
+            STANDARD.encode(&STANDARD.decode(png(64, 64)).unwrap()[..40]),
+            "data:image/png,raw".to_owned(),
+            png(SIDE_MAX + 1, 1),
+        ];
+        let (count, errors) = read(&files, 5);
+        let pointers: Vec<_> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(count, 0);
+        assert_eq!(pointers, ["/images/0", "/images/1", "/images/2", "/images/3", "/images/4"]);
+        assert_eq!(errors[1].1, "must be a PNG, JPEG or WebP file");
+    }
+
+    #[test]
+    fn more_pictures_than_the_model_takes_are_refused() {
+        assert_eq!(read(&[png(1, 1)], 0).1[0].1, "this model starts from words alone");
+        assert_eq!(read(&[png(1, 1), png(1, 1)], 1).1[0].1, "this model starts from at most 1");
+    }
+}
