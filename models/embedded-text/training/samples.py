@@ -155,19 +155,25 @@ def message(rng, lang, check=False):
     return values, {"message": " ".join(parts)}, {"recipient": person, "purpose": purpose, "subject": subject if subject in wanted else ""}
 
 
+def successive(rng, rows, count):
+    """Rows that follow each other from anywhere, the first after the last: what comes next depends on what stands there."""
+    start = rows.index(rng.sample(rows, count)[0])
+    return [rows[(start + more) % len(rows)] for more in range(count)]
+
+
 def concepts(rng, lang, check=False):
     """A list of concepts in five languages."""
-    count = rng.choice((3, 4, 5, 6)) if check else rng.choice((1, 1, 1, 2, 2, 3, 4, 6))
+    count = rng.choice((3, 4, 5, 6)) if check else rng.choice((1, 1, 2, 3, 3, 4, 5, 6))
     wrappers = listed(lang, "concept.wrap")
     if rng.random() < (0.3 if check else 0.1):
         key, theme = "", names.proper(rng, check)
         rows = [row for _, all_rows in source.fields().values() for row in all_rows]
-        rows = [{of: texts(of)["concept.compose"][0].format(c=row[of], m=theme) for of in source.LANGUAGES} for row in ordered(rng.sample(rows, count), rows)]
+        rows = [{of: texts(of)["concept.compose"][0].format(c=row[of], m=theme) for of in source.LANGUAGES} for row in successive(rng, rows, count)]
     else:
         key = rng.choice(sorted(source.fields()))
         wordings, rows = source.fields()[key]
         theme = wordings[lang][-1] if check else rng.choice(wordings[lang][:-1])
-        rows = ordered(rng.sample(rows, count), rows)
+        rows = successive(rng, rows, count)
     name = theme
     if rng.random() < 0.4:
         theme = rng.choice(wrappers[-1:] if check else wrappers[:-1]).replace("{t}", theme)
@@ -264,7 +270,7 @@ def assistant(rng, lang, check=False):
 
 
 MAKERS = {"content_ideas": content_ideas, "message": message, "pricing": pricing, "concepts": concepts, "quiz": quiz, "assistant": assistant}
-WEIGHTS = {"content_ideas": 13, "message": 12, "pricing": 4, "concepts": 70, "quiz": 17, "assistant": 4}
+WEIGHTS = {"content_ideas": 16, "message": 13, "pricing": 6, "concepts": 26, "quiz": 22, "assistant": 4}
 
 
 def sample(rng, task, lang, check=False):
