@@ -173,6 +173,7 @@ def main():
     a.add_argument("--export-to", type=Path)
     a.add_argument("--tokens", type=int, default=450, help="of examples in a group")
     a.add_argument("--groups", type=int, default=10, help="in a step")
+    a.add_argument("--decay", type=float, default=0.22, help="share of the time, at its end, over which the rates fall")
     a.add_argument("--rate", type=float, default=0.01)
     a.add_argument("--rate-adam", type=float, default=0.002)
     a = a.parse_args()
@@ -205,7 +206,7 @@ def main():
 
     while spent < a.seconds:
         done = spent / a.seconds
-        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / 0.22))
+        scale = min(1, (step + 1) / 30) * min(1, max(0.02, (1 - done) / a.decay))
         batch = [feed.next() for _ in range(a.groups)]
         with torch.autocast("cpu", torch.bfloat16):
             loss = losses(model, batch)
