@@ -5,11 +5,13 @@
 mod ddim;
 mod dpmpp;
 mod euler;
+mod flow_match;
 mod schedule;
 
 use candle_core::{Result, Tensor, bail};
 use shared::node::image::SchedulerKind;
 
+pub use flow_match::{FlowMatchConfig, FlowSigmas};
 pub use schedule::{Prediction, ScheduleConfig};
 
 /// A sampler for one run of a fixed number of steps.
