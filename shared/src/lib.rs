@@ -8,6 +8,7 @@
 //! - [`validate`]: reading a JSON body and reporting everything wrong with it at once
 //! - [`language`]: the languages the product speaks
 //! - [`limits`]: every maximum, each with its reason
+//! - [`signing`]: signed webhooks, for whoever sends and whoever receives
 
 pub mod api;
 pub mod errors;
@@ -16,5 +17,6 @@ pub mod language;
 pub mod limits;
 pub mod node;
 pub mod prompt;
+pub mod signing;
 pub mod tokens;
 pub mod validate;
