@@ -28,7 +28,7 @@ describe('listing accounts', () => {
     assert.equal(user_id, owner.id);
     assert.deepEqual(mine, await ok(owner.client.rpc('get_credits')));
     assert.equal(mine.open_jobs.length, 1);
-    assert.deepEqual(mine.prices, { scene: 1, text_per_1000_tokens: 1 });
+    assert.deepEqual(mine.prices, { scene: 1, image: 1, text_per_1000_tokens: 1 });
   });
 
   test('pages through everybody once', async () => {

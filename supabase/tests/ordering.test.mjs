@@ -79,7 +79,7 @@ describe('ordering a job', () => {
       await setPrice({ scene: 'free' });
       assert.equal((await createJob(owner)).credits, 1, 'nonsense counts as absent');
     } finally {
-      await setPrice({ scene: 1, text_per_1000_tokens: 1 });
+      await setPrice({ scene: 1, image: 1, text_per_1000_tokens: 1 });
     }
   });
 });
@@ -91,16 +91,16 @@ describe('credits', () => {
   test('the welcome grant is given on first sight, once', async () => {
     const person = await signUp();
     const answers = await Promise.all([credits(person), credits(person), credits(person)]);
-    for (const answer of answers) assert.deepEqual(answer, { balance: 100, reserved: 0, open_jobs: [], open_texts: [], prices: { scene: 1, text_per_1000_tokens: 1 } });
+    for (const answer of answers) assert.deepEqual(answer, { balance: 100, reserved: 0, open_jobs: [], open_texts: [], prices: { scene: 1, image: 1, text_per_1000_tokens: 1 } });
     assert.equal((await ok(person.client.from('credit_ledger').select())).length, 1);
   });
 
   test('an open job reserves, a completed one is charged', async () => {
     const person = await signUp();
     const job = await createJob(person);
-    assert.deepEqual(await credits(person), { balance: 100, reserved: 1, open_jobs: [{ id: job.id, credits: 1 }], open_texts: [], prices: { scene: 1, text_per_1000_tokens: 1 } });
+    assert.deepEqual(await credits(person), { balance: 100, reserved: 1, open_jobs: [{ id: job.id, credits: 1 }], open_texts: [], prices: { scene: 1, image: 1, text_per_1000_tokens: 1 } });
     await ok(finish(job, await uploadImage(job)));
-    assert.deepEqual(await credits(person), { balance: 99, reserved: 0, open_jobs: [], open_texts: [], prices: { scene: 1, text_per_1000_tokens: 1 } });
+    assert.deepEqual(await credits(person), { balance: 99, reserved: 0, open_jobs: [], open_texts: [], prices: { scene: 1, image: 1, text_per_1000_tokens: 1 } });
   });
 
   test('without credits an order is refused and nothing is stored', async () => {

@@ -6,7 +6,7 @@ import { before, describe, test } from 'node:test';
 import { anon, ok, refused, service, signUp } from './support.mjs';
 
 /** What a signed-in person may call. It should only ever grow on purpose. */
-const FOR_PEOPLE = ['cancel_job', 'create_job', 'get_credits', 'is_admin', 'open_text_run', 'remove_finished_jobs', 'replay_outbox'];
+const FOR_PEOPLE = ['cancel_job', 'create_job', 'get_credits', 'is_admin', 'open_text_run', 'remove_finished_jobs', 'replay_outbox', 'withdraw_job'];
 
 describe('security', () => {
   let person, admin, tables, functions;

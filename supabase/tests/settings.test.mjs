@@ -15,7 +15,7 @@ describe('settings', () => {
     const rows = await ok(service.from('settings').select('key, value').order('key'));
     assert.deepEqual(rows, [
       { key: 'credits', value: { welcome: 100 } },
-      { key: 'prices', value: { scene: 1, text_per_1000_tokens: 1 } },
+      { key: 'prices', value: { scene: 1, image: 1, text_per_1000_tokens: 1 } },
       { key: 'retention', value: { days: 90 } },
     ]);
   });

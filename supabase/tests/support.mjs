@@ -96,6 +96,27 @@ export async function completeJob(person) {
   return job;
 }
 
+export const imageInput = (id, changes = {}) => ({
+  generation_id: id, prompt: 'a cat with sunglasses', num_images: 2, size: '64x32', format: 'PNG', style: 'illustration', quality: 'high', ...changes,
+});
+
+/** An order for images under the caller's own id. */
+export async function createImages(person, { id = `test-${randomUUID()}`, jobId = randomUUID(), changes = {}, owner } = {}) {
+  return ok(person.client.rpc('create_job', { p_id: jobId, p_kind: 'image', p_input: imageInput(id, changes), ...(owner && { p_user_id: owner }) }));
+}
+
+export async function uploadImages(job, count = job.input.num_images) {
+  const folder = job.input.generation_id;
+  return Promise.all(Array.from({ length: count }, async (_, index) => {
+    const name = `${folder}/image_${index + 1}.png`;
+    await ok(service.storage.from('images').upload(name, PNG, { contentType: 'image/png', upsert: true }));
+    return {
+      path: `images/${name}`, content_type: 'image/png', bytes: PNG.length, sha256: '00', width: 64, height: 32, seed: index,
+      model: 'tiny', model_revision: 'r1', url: `https://files.example/${name}`,
+    };
+  }));
+}
+
 export const readJob = (id) => ok(service.from('jobs').select().eq('id', id).single());
 
 /** Leaves a person this many credits. */

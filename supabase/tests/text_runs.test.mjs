@@ -86,7 +86,7 @@ describe('reserving', () => {
   });
 
   test('the price is the setting\'s', async () => {
-    const setPrice = (price) => ok(service.from('settings').update({ value: { scene: 1, text_per_1000_tokens: price } }).eq('key', 'prices'));
+    const setPrice = (price) => ok(service.from('settings').update({ value: { scene: 1, image: 1, text_per_1000_tokens: price } }).eq('key', 'prices'));
     try {
       await setPrice(4);
       assert.equal((await openRun(owner)).reserved, 10);
