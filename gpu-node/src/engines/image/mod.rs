@@ -1,11 +1,15 @@
 //! Image models: the orders they take, the pictures they give.
 
+mod dit;
+pub mod flux1;
 mod input;
 mod job;
 mod noise;
 mod picture;
 pub mod schedulers;
+pub mod sd3;
 pub mod stable_diffusion;
+pub mod text_encoders;
 
 pub use job::{EncodedImage, ImageEvent, ImageJob, ModelDefaults};
 

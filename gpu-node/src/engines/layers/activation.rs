@@ -11,6 +11,8 @@ pub(crate) enum Activation {
     Silu,
     /// With the error function.
     Gelu,
+    /// With a hyperbolic tangent in its place.
+    GeluTanh,
     /// `x · sigmoid(1.702 x)`.
     QuickGelu,
 }
@@ -20,6 +22,7 @@ impl Activation {
         match name {
             "silu" | "swish" => Some(Self::Silu),
             "gelu" => Some(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu-approximate" => Some(Self::GeluTanh),
             "quick_gelu" => Some(Self::QuickGelu),
             _ => None,
         }
@@ -29,6 +32,7 @@ impl Activation {
         match self {
             Self::Silu => candle_nn::ops::silu(xs),
             Self::Gelu => xs.gelu_erf(),
+            Self::GeluTanh => xs.gelu(),
             Self::QuickGelu => xs * candle_nn::ops::sigmoid(&(xs * 1.702)?)?,
         }
     }

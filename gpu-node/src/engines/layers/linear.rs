@@ -37,7 +37,8 @@ impl Linear {
         Self::new(load_weight(inputs, outputs, &vb)?, None)
     }
 
-    fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+    /// From a weight `(outputs, inputs)`.
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         if !has_own_kernels(weight.device()) {
             return Ok(Self::Card(candle_nn::Linear::new(weight, bias)));
         }

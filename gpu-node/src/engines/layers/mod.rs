@@ -10,7 +10,10 @@ mod conv;
 mod gemm;
 mod linear;
 mod map;
+mod modulation;
 mod norm;
+mod rope;
+mod sinusoid;
 pub(crate) mod vector;
 
 pub(crate) use activation::{Activation, geglu};
@@ -21,7 +24,10 @@ pub(crate) use map::{
     cat_channels, from_channels_first, from_tokens, map_size, to_channels_first, to_tokens,
     upsample_nearest,
 };
+pub(crate) use modulation::modulated_norm;
 pub(crate) use norm::{GroupNorm, LayerNorm, SiluAfter};
+pub(crate) use rope::AxisRope;
+pub(crate) use sinusoid::sinusoid;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

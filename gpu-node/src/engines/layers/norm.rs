@@ -227,7 +227,7 @@ impl CustomOp1 for LayerNorm {
 
 /// Mean and variance in eight lanes, so that the sums are vectors and the same on every processor.
 #[inline(always)]
-fn normalise(out: &mut [f32], xs: &[f32], eps: f32) {
+pub(super) fn normalise(out: &mut [f32], xs: &[f32], eps: f32) {
     let count = xs.len() as f32;
     let mean = lane_sum(xs.iter().copied()) / count;
     for (out, x) in out.iter_mut().zip(xs) {

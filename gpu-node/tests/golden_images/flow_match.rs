@@ -1,13 +1,12 @@
 //! The flow-matching sampler against the reference library on the same model outputs, step by step.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
-use std::{collections::HashMap, path::Path};
-
-use candle_core::{DType, Device, IndexOp, Tensor};
+use candle_core::{Device, IndexOp, Tensor};
 use gpu_node::engines::image::schedulers::{FlowMatchConfig, FlowSigmas, Scheduler};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::node::image::SchedulerKind;
+
+use crate::support::{difference, golden, tiny};
 
 const TOLERANCE: f64 = 1e-6;
 
@@ -36,17 +35,9 @@ impl Case {
     }
 }
 
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny/flow-match/golden")
-}
-
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(folder().join("flow_match.json")).unwrap();
+    let text = std::fs::read_to_string(tiny("flow-match").join("golden/flow_match.json")).unwrap();
     serde_json::from_str(&text).unwrap()
-}
-
-fn golden() -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(folder().join("flow_match.safetensors"), &Device::Cpu).unwrap()
 }
 
 fn read(config: &Value) -> candle_core::Result<FlowMatchConfig> {
@@ -55,21 +46,9 @@ fn read(config: &Value) -> candle_core::Result<FlowMatchConfig> {
     FlowMatchConfig::read(folder.path())
 }
 
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
-    let values = |tensor: &Tensor| -> Vec<f64> {
-        tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-    };
-    assert_eq!(found.dims(), expected.dims());
-    values(found)
-        .into_iter()
-        .zip(values(expected))
-        .map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0))
-        .fold(0.0, |most, next| if next > most || next.is_nan() { next } else { most })
-}
-
 /// The largest difference over a whole run from the same noise.
 fn worst(case: &Case, config: &Value, index: usize) -> f64 {
-    let golden = golden();
+    let golden = golden("flow-match", "flow_match");
     let mut scheduler = case.scheduler(config);
     let timesteps = Tensor::new(scheduler.timesteps(), &Device::Cpu).unwrap();
     let mut worst = difference(&timesteps, &golden[&format!("{index}.timesteps")]);

@@ -1,0 +1,6 @@
+//! Stable Diffusion 3 and 3.5, from the folder layout of the diffusers library.
+
+mod block;
+mod transformer;
+
+pub use transformer::{Sd3Transformer, Words};

@@ -1,0 +1,8 @@
+//! The tiny image models against the reference libraries, part by part and as a whole.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
+
+mod flow_match;
+mod flux1;
+mod sd3;
+mod support;
+mod t5;
