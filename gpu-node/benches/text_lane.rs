@@ -109,6 +109,7 @@ fn request(number: u32) -> TextInput {
         max_tokens: ANSWER_TOKENS,
         sampling: Sampling { seed: number.into(), ..Sampling::default() },
         constraint: None,
+        continues: false,
         stop: Vec::new(),
         end_tokens: Vec::new(),
     }

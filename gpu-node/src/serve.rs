@@ -15,8 +15,8 @@ use crate::{
     jobs::{JobBook, Jobs, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
     registry::{
-        Defaults, EmbeddingDefaults, Manifest, ManifestError, Registry, TextDefaults, is_here,
-        load_embedding_engine, load_image_engine, load_text_model, load_tokenizer, load_words,
+        Defaults, EmbeddingDefaults, Manifest, ManifestError, Registry, SharedWords, TextDefaults,
+        is_here, load_embedding_engine, load_image_engine, load_text_model, load_tokenizer,
     },
     scheduler::{
         EmbeddingLane, EmbeddingLaneSettings, LoadEmbedding, LoadEngine, LoadText, MemoryBudget,
@@ -182,17 +182,19 @@ fn start_text(
         memory_bytes: manifest.memory_bytes,
         batch: defaults.batch_settings(devices.kind() == "cuda"),
     };
+    let words = Arc::new(SharedWords::new(manifest.clone()));
     let load: LoadText = {
-        let (manifest, devices) = (manifest.clone(), devices.clone());
+        let (manifest, devices, words) = (manifest.clone(), devices.clone(), words.clone());
         Box::new(move || {
-            load_text_model(&manifest, &devices).map_err(|e| EngineError::Failed(e.to_string()))
+            let loaded = words.get().and_then(|w| load_text_model(&manifest, &devices, &w));
+            loaded.map_err(|error| EngineError::Failed(error.to_string()))
         })
     };
     let lane = TextLane::start(settings, load, commons.budget.clone(), commons.metrics.clone())?;
     let language = {
-        let (manifest, context_tokens) = (manifest.clone(), defaults.context_tokens);
+        let context_tokens = defaults.context_tokens;
         LazyLanguage::new(Box::new(move || {
-            let words = load_words(&manifest).map_err(|error| error.to_string())?;
+            let words = words.get().map_err(|error| error.to_string())?;
             Ok(Arc::new(ModelLanguage::new(words, context_tokens)))
         }))
     };

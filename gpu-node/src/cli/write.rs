@@ -2,6 +2,7 @@
 
 use std::{
     io::{Write, stdout},
+    sync::Arc,
     time::Instant,
 };
 
@@ -48,9 +49,9 @@ pub(super) fn write_text(
     seed: Option<u64>,
     args: TextArgs,
 ) -> Result<()> {
-    let words = load_words(manifest)?;
+    let words = Arc::new(load_words(manifest)?);
     let is_chat = words.template.is_some() && !args.raw;
-    let language = ModelLanguage::new(words, defaults.context_tokens);
+    let language = ModelLanguage::new(words.clone(), defaults.context_tokens);
     let generation = Generation {
         choices: 1,
         max_tokens: args.max_tokens,
@@ -68,7 +69,7 @@ pub(super) fn write_text(
     let prepared = prepared.map_err(describe)?;
     let devices = Devices::detect();
     let began = Instant::now();
-    let loaded = load_text_model(manifest, &devices)?;
+    let loaded = load_text_model(manifest, &devices, &words)?;
     let settings = defaults.batch_settings(devices.kind() == "cuda");
     let mut batch = Batch::new(loaded, settings)?;
     let (load_s, seed) = (began.elapsed().as_secs_f64(), prepared.input.sampling.seed);

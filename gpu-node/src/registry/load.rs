@@ -1,25 +1,21 @@
 //! From a manifest to a loaded engine: one `match` on the architecture per modality.
 
-use std::sync::Arc;
-
 use thiserror::Error;
 
 use super::{
     manifest::{Manifest, Modality},
     weights::{WeightsError, check_sizes, folder_of},
+    words::Words,
 };
 use crate::engines::{
-    Devices, EngineError,
+    Devices,
     embeddings::{Embedder, EmbeddingEngine, EmbeddingShape},
     image::{
         ImageEngine,
         stable_diffusion::{PipelineOptions, StableDiffusion},
     },
     message,
-    text::{
-        batching::LoadedText, decoder::load_decoder, grammar::GrammarCompiler, model::TextModel,
-        vocabulary::Vocabulary,
-    },
+    text::{batching::LoadedText, files::TextFiles, model::TextModel},
 };
 
 /// Why a model cannot be loaded.
@@ -56,22 +52,23 @@ pub fn has_engine(manifest: &Manifest) -> bool {
     }
 }
 
-/// Loads a text model with its words; blocking, seconds for large ones.
-pub fn load_text_model(manifest: &Manifest, devices: &Devices) -> Result<LoadedText, LoadError> {
+/// Loads a text model to speak these words, which are its own; blocking, seconds for large ones.
+pub fn load_text_model(
+    manifest: &Manifest,
+    devices: &Devices,
+    words: &Words,
+) -> Result<LoadedText, LoadError> {
     if manifest.modality != Modality::Text || !has_engine(manifest) {
         return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
     }
     check_sizes(manifest)?;
     let folder = folder_of(manifest)?;
-    let unsupported = |error: EngineError| LoadError::Unsupported {
-        model: manifest.name.clone(),
-        reason: error.to_string(),
-    };
-    let model: Box<dyn TextModel> = load_decoder(&folder, devices).map_err(unsupported)?;
-    let vocabulary = Arc::new(Vocabulary::load(&folder).map_err(unsupported)?);
-    let vocab_size = model.shape().vocab_size;
-    let grammars = GrammarCompiler::new(vocabulary.clone(), vocab_size).map_err(unsupported)?;
-    Ok(LoadedText { model, vocabulary, grammars: Arc::new(grammars) })
+    let model: Box<dyn TextModel> =
+        TextFiles::open(&folder).and_then(|files| files.decoder(devices)).map_err(|error| {
+            LoadError::Unsupported { model: manifest.name.clone(), reason: error.to_string() }
+        })?;
+    let (vocabulary, grammars) = (words.vocabulary.clone(), words.grammars.clone());
+    Ok(LoadedText { model, vocabulary, grammars })
 }
 
 /// Loads an embedding model, and says what it reads; blocking, seconds for large ones.

@@ -10,7 +10,7 @@ pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
 pub use load::{LoadError, has_engine, load_embedding_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
 pub use weights::{WeightsError, is_here, verify_files};
-pub use words::{Words, load_tokenizer, load_words};
+pub use words::{SharedWords, Words, load_tokenizer, load_words};
 
 use std::path::{Path, PathBuf};
 

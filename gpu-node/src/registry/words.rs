@@ -1,6 +1,6 @@
 //! What the door must know of a model's words, read from its files without its weights.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokenizers::Tokenizer;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::engines::{
     EngineError,
     text::{
-        config::DecoderConfig,
+        files::TextFiles,
         grammar::GrammarCompiler,
         vocabulary::{ChatTemplate, Vocabulary},
     },
@@ -31,21 +31,46 @@ pub struct Words {
 pub fn load_words(manifest: &Manifest) -> Result<Words, LoadError> {
     check_sizes(manifest)?;
     let folder = folder_of(manifest)?;
-    let unsupported = |error: EngineError| LoadError::Unsupported {
+    let read = || -> Result<Words, EngineError> {
+        let files = TextFiles::open(&folder)?;
+        let (config, vocabulary) = (files.config()?, Arc::new(files.vocabulary()?));
+        let grammars = GrammarCompiler::new(vocabulary.clone(), config.vocab_size)?;
+        Ok(Words {
+            template: files.template()?,
+            grammars: Arc::new(grammars),
+            vocabulary,
+            vocab_size: config.vocab_size,
+            context_tokens: config.context_tokens,
+        })
+    };
+    read().map_err(|error| LoadError::Unsupported {
         model: manifest.name.clone(),
         reason: error.to_string(),
-    };
-    let config = DecoderConfig::read(&folder).map_err(|error| unsupported(error.into()))?;
-    let vocabulary = Arc::new(Vocabulary::load(&folder).map_err(unsupported)?);
-    let (vocab_size, context_tokens) = (config.vocab_size, config.context_tokens);
-    let grammars = GrammarCompiler::new(vocabulary.clone(), vocab_size).map_err(unsupported)?;
-    Ok(Words {
-        template: ChatTemplate::load(&folder).map_err(unsupported)?,
-        grammars: Arc::new(grammars),
-        vocabulary,
-        vocab_size,
-        context_tokens,
     })
+}
+
+/// The words of one model for all who need them: the door and the lane. They stay when the weights leave the memory.
+pub struct SharedWords {
+    manifest: Manifest,
+    read: Mutex<Option<Arc<Words>>>,
+}
+
+impl SharedWords {
+    /// Nothing is read yet.
+    pub fn new(manifest: Manifest) -> Self {
+        Self { manifest, read: Mutex::new(None) }
+    }
+
+    /// The words, read by whoever comes first; blocking.
+    pub fn get(&self) -> Result<Arc<Words>, LoadError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(words) = &*read {
+            return Ok(words.clone());
+        }
+        let words = Arc::new(load_words(&self.manifest)?);
+        *read = Some(words.clone());
+        Ok(words)
+    }
 }
 
 /// Reads an embedding model's tokenizer; blocking.

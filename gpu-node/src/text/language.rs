@@ -27,6 +27,9 @@ pub enum LanguageError {
     /// Arguments of a tool that the engine cannot keep an answer to.
     #[error("{0}")]
     BadTools(String),
+    /// A format that the engine cannot keep an answer to.
+    #[error("{0}")]
+    BadFormat(String),
     /// The model's own files are at fault.
     #[error("{0}")]
     Broken(String),

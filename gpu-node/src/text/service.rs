@@ -70,7 +70,8 @@ pub fn prepare_chat(
     let constraint = language.constrain(&order).map_err(|error| explain(error, "/tools"))?;
     let reader = |_| Some(language.reader(&order, begins_in_thought));
     let readers = (0..order.generation.choices).map(reader).collect();
-    let input = text_input(language, defaults, (tokens, constraint), order.generation)?;
+    let prompt = ModelPrompt { tokens, constraint, continues: false };
+    let input = text_input(language, defaults, prompt, order.generation)?;
     Ok(Prepared { input, readers })
 }
 
@@ -82,7 +83,8 @@ pub fn prepare_completion(
 ) -> Result<Prepared> {
     let tokens = prompt_tokens(language, &order.prompt, "/prompt")?;
     let readers = (0..order.generation.choices).map(|_| None).collect();
-    let input = text_input(language, defaults, (tokens, None), order.generation)?;
+    let prompt = ModelPrompt { tokens, constraint: None, continues: true };
+    let input = text_input(language, defaults, prompt, order.generation)?;
     Ok(Prepared { input, readers })
 }
 
@@ -92,6 +94,7 @@ fn explain(error: LanguageError, pointer: &str) -> Error {
         LanguageError::NoTemplate => wrong("/model", "unsupported", text),
         LanguageError::NoTools => wrong("/tools", "unsupported", text),
         LanguageError::BadTools(_) => wrong("/tools", "schema", text),
+        LanguageError::BadFormat(_) => wrong("/response_format", "schema", text),
         LanguageError::Refused(_) => wrong(pointer, "choice", text),
         LanguageError::Broken(cause) => Error::Internal { cause },
     }
@@ -135,10 +138,17 @@ pub(super) fn prompt_tokens(
     }
 }
 
+/// What the model reads, and how its answer goes with it.
+struct ModelPrompt {
+    tokens: Vec<u32>,
+    constraint: Option<Constraint>,
+    continues: bool,
+}
+
 fn text_input(
     language: &dyn Language,
     defaults: &TextDefaults,
-    (prompt, constraint): (Vec<u32>, Option<Constraint>),
+    ModelPrompt { tokens: prompt, constraint, continues }: ModelPrompt,
     generation: Generation,
 ) -> Result<TextInput> {
     let (context_tokens, prompt_tokens) = (language.context_tokens(), prompt.len());
@@ -165,6 +175,7 @@ fn text_input(
         max_tokens: max_tokens.map_or(room, |max_tokens| max_tokens.min(room)),
         sampling: wishes.over(defaults.sampling(), seed),
         constraint,
+        continues,
         stop: generation.stop,
         end_tokens: language.end_tokens(),
     })

@@ -1,6 +1,6 @@
 //! The language of a model that this node runs: its vocabulary, its chat template and how it writes tool calls.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use serde_json::{Value, json};
 use shared::node::text::{ChatMessage, Role};
@@ -27,13 +27,13 @@ use crate::{
 
 /// What a model's own files say of its language.
 pub struct ModelLanguage {
-    words: Words,
+    words: Arc<Words>,
     context_tokens: usize,
 }
 
 impl ModelLanguage {
     /// `context_tokens` bounds what the model was made for.
-    pub fn new(words: Words, context_tokens: Option<usize>) -> Self {
+    pub fn new(words: Arc<Words>, context_tokens: Option<usize>) -> Self {
         let own = words.context_tokens;
         let context_tokens = context_tokens.map_or(own, |wanted| wanted.min(own));
         Self { words, context_tokens }
@@ -112,22 +112,30 @@ impl Language for ModelLanguage {
     }
 
     fn constrain(&self, order: &ChatOrder) -> Result<Option<Constraint>, LanguageError> {
-        let (tools, Some(dialect)) = (callable(order), self.dialect()) else {
-            return Ok(order.format.clone());
-        };
+        let (tools, dialect) = (callable(order), self.dialect());
         let choice = match order.tool_choice {
-            _ if tools.is_empty() => return Ok(order.format.clone()),
-            ToolChoice::None => return Ok(order.format.clone()),
-            ToolChoice::Auto => tool_calls::ToolChoice::Auto,
-            ToolChoice::Required => tool_calls::ToolChoice::Required,
+            ToolChoice::None => None,
+            ToolChoice::Auto => Some(tool_calls::ToolChoice::Auto),
+            ToolChoice::Required => Some(tool_calls::ToolChoice::Required),
         };
-        let allows_parallel = order.parallel_tool_calls;
-        let rules = ToolRules { dialect, tools: &tools, choice: &choice, allows_parallel };
-        let constraint = tool_constraint(&rules, &self.words.vocabulary, &self.words.grammars);
-        constraint.map_err(|error| match explain(error) {
-            LanguageError::Refused(text) => LanguageError::BadTools(text),
-            other => other,
-        })
+        let (constraint, blame): (_, fn(String) -> LanguageError) = match (dialect, choice) {
+            (Some(dialect), Some(choice)) if !tools.is_empty() => {
+                let allows_parallel = order.parallel_tool_calls;
+                let rules = ToolRules { dialect, tools: &tools, choice: &choice, allows_parallel };
+                let words = &self.words;
+                let rule = tool_constraint(&rules, &words.vocabulary, &words.grammars);
+                (
+                    rule.map_err(|error| blamed(error, LanguageError::BadTools))?,
+                    LanguageError::BadTools,
+                )
+            }
+            _ => (order.format.clone(), LanguageError::BadFormat),
+        };
+        // Compiled here it is at hand when the lane needs it, and no lane waits for a large schema.
+        if let Some(constraint) = &constraint {
+            self.words.grammars.compile(constraint).map_err(|error| blamed(error, blame))?;
+        }
+        Ok(constraint)
     }
 
     fn reader(&self, order: &ChatOrder, begins_in_thought: bool) -> Box<dyn ReadAnswer> {
@@ -203,8 +211,13 @@ fn callable(order: &ChatOrder) -> Vec<tool_calls::Tool> {
 }
 
 fn explain(error: EngineError) -> LanguageError {
+    blamed(error, LanguageError::Refused)
+}
+
+/// What the caller got wrong is said in the given way.
+fn blamed(error: EngineError, blame: impl FnOnce(String) -> LanguageError) -> LanguageError {
     match error {
-        EngineError::InvalidInput(text) => LanguageError::Refused(text),
+        EngineError::InvalidInput(text) => blame(text),
         other => LanguageError::Broken(other.to_string()),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     text::{Generation, SamplingWishes},
 };
 
-fn language(template: Option<&str>) -> ModelLanguage {
+fn words(template: Option<&str>) -> Words {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny/vocabulary");
     let vocabulary = Arc::new(Vocabulary::load(&tiny.join("byte-level")).unwrap());
     let vocab_size = vocabulary.len();
@@ -22,8 +22,11 @@ fn language(template: Option<&str>) -> ModelLanguage {
     let template =
         template.map(|name| ChatTemplate::from_source(&source(name), Vec::new()).unwrap());
     let grammars = Arc::new(GrammarCompiler::new(vocabulary.clone(), vocab_size).unwrap());
-    let words = Words { vocabulary, template, grammars, vocab_size, context_tokens: 1000 };
-    ModelLanguage::new(words, Some(500))
+    Words { vocabulary, template, grammars, vocab_size, context_tokens: 1000 }
+}
+
+fn language(template: Option<&str>) -> ModelLanguage {
+    ModelLanguage::new(Arc::new(words(template)), Some(500))
 }
 
 fn order(messages: Vec<ChatMessage>) -> ChatOrder {
@@ -143,9 +146,9 @@ fn a_model_without_a_template_or_without_tools_says_so() {
     let source = "{% for m in messages %}{{ m.content }}{% endfor %}";
     let words = Words {
         template: Some(ChatTemplate::from_source(source, Vec::new()).unwrap()),
-        ..bare.words
+        ..words(None)
     };
-    let plain = ModelLanguage::new(words, None);
+    let plain = ModelLanguage::new(Arc::new(words), None);
     assert_eq!(plain.encode_chat(&ask()), Err(LanguageError::NoTools));
     let order = ChatOrder { tool_choice: ToolChoice::None, callable: Vec::new(), ..ask() };
     assert_eq!(plain.decode(&plain.encode_chat(&order).unwrap().tokens), "What time is it?");
@@ -167,6 +170,22 @@ fn a_demanded_call_is_bound_by_a_grammar_and_a_free_one_is_not() {
     let order =
         ChatOrder { tool_choice: ToolChoice::None, format: Some(Constraint::JsonObject), ..ask() };
     assert_eq!(language.constrain(&order), Ok(Some(Constraint::JsonObject)));
+}
+
+#[test]
+fn a_format_that_no_answer_could_follow_is_refused_before_the_lane_sees_it() {
+    let language = language(Some("chatml_tools.jinja"));
+    let order = |format| ChatOrder { tools: Vec::new(), format: Some(format), ..ask() };
+    for format in [
+        Constraint::JsonSchema(json!({ "type": "circle" })),
+        Constraint::Regex("a(b".to_owned()),
+        Constraint::Lark("start: fish".to_owned()),
+    ] {
+        let error = language.constrain(&order(format.clone())).unwrap_err();
+        assert!(matches!(error, LanguageError::BadFormat(_)), "{format:?}: {error:?}");
+    }
+    let schema = Constraint::JsonSchema(json!({ "type": "object" }));
+    assert_eq!(language.constrain(&order(schema.clone())), Ok(Some(schema)));
 }
 
 #[test]

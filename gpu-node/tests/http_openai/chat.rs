@@ -76,7 +76,7 @@ async fn a_bare_request_gets_openais_defaults_and_the_rest_of_the_context() {
         (1, super::support::fake_text::CONTEXT_TOKENS - 12)
     );
     assert_eq!((input.sampling.temperature, input.sampling.logprobs), (1.0, None));
-    assert_eq!((input.stop.len(), input.constraint), (0, None));
+    assert_eq!((input.stop.len(), input.constraint, input.continues), (0, None, false));
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ async fn a_completion_has_exactly_the_shape_of_openais() {
         "choices": [choice], "system_fingerprint": "r1-e1",
     });
     assert_eq!(body, expected);
-    assert_eq!(node.texts.last().1.max_tokens, 16);
+    let (_, input) = node.texts.last();
+    assert_eq!((input.max_tokens, input.continues), (16, true));
 }
 
 #[tokio::test]

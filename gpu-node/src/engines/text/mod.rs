@@ -1,11 +1,12 @@
 //! Text models: one decoder for the Llama, Mistral and Qwen families, batched over a paged cache.
 //!
-//! `decoder` computes, `gguf` and `quantised` read and multiply compressed weights, `vocabulary` turns text into
+//! `files` finds what a folder has, `decoder` computes, `gguf` and `quantised` read and multiply compressed weights, `vocabulary` turns text into
 //! tokens and back, `sampling` and `grammar` choose the next token, `batching` decides what runs in each step.
 
 pub mod batching;
 pub mod config;
 pub mod decoder;
+pub mod files;
 pub mod gguf;
 pub mod grammar;
 pub(crate) mod kernels;

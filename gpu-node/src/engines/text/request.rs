@@ -12,6 +12,8 @@ pub struct TextInput {
     pub max_tokens: usize,
     pub sampling: Sampling,
     pub constraint: Option<Constraint>,
+    /// Whether the text goes on where the prompt ends; an answer begins anew.
+    pub continues: bool,
     /// Texts that end a continuation; they are not part of it.
     pub stop: Vec<String>,
     /// Tokens that end a continuation.

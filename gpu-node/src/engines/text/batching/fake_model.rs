@@ -188,6 +188,7 @@ pub(crate) fn input(prompt: &str, seed: u64) -> TextInput {
         max_tokens: 24,
         sampling: Sampling { seed, ..Sampling::default() },
         constraint: None,
+        continues: false,
         stop: Vec::new(),
         end_tokens: vec![END],
     }

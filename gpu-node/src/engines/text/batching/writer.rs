@@ -51,7 +51,10 @@ impl Writer {
         Ok(Self {
             sampler: Sampler::new(&input.sampling, choice, &input.prompt)?,
             grammar,
-            stream: TokenStream::new(vocabulary),
+            stream: match input.continues {
+                true => TokenStream::continuing(),
+                false => TokenStream::new(vocabulary),
+            },
             stops: StopMatcher::new(&input.stop),
             end_tokens: input.end_tokens.clone(),
             max_tokens,

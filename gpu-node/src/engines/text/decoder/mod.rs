@@ -8,12 +8,12 @@ mod pass;
 mod routing;
 mod safetensors;
 
-use std::{fmt::Debug, path::Path};
+use std::fmt::Debug;
 
 use candle_core::{DType, Tensor};
 
 pub use self::{card::CardDecoder, cpu::CpuDecoder, safetensors::SafetensorsSource};
-use super::{config::DecoderConfig, gguf::GgufFile, model::TextModel, weights::WeightSource};
+use super::{config::DecoderConfig, model::TextModel, weights::WeightSource};
 use crate::engines::{Devices, EngineError};
 
 /// A place in the decoder whose hidden states are wanted.
@@ -48,16 +48,6 @@ pub trait HiddenStates: Debug + Send + Sync {
 pub trait Decoder: TextModel + HiddenStates {}
 
 impl<D: TextModel + HiddenStates> Decoder for D {}
-
-/// Loads the GGUF file of a folder if it has one, else `config.json` and the safetensors.
-pub fn load_decoder(folder: &Path, devices: &Devices) -> Result<Box<dyn Decoder>, EngineError> {
-    if let Some(path) = GgufFile::find(folder) {
-        let file = GgufFile::open(&path)?;
-        return place_decoder(file.config()?, &file, devices);
-    }
-    let config = DecoderConfig::read(folder)?;
-    place_decoder(config, &SafetensorsSource::open(folder)?, devices)
-}
 
 /// Loads a decoder from any source: on a card in bf16, on the CPU as the file has it.
 pub fn place_decoder(

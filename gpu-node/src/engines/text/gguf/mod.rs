@@ -9,6 +9,8 @@ mod header;
 mod names;
 mod source;
 #[cfg(test)]
+pub(super) mod test_file;
+#[cfg(test)]
 mod tests;
 mod vocabulary;
 

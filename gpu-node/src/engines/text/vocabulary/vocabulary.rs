@@ -51,11 +51,8 @@ impl Vocabulary {
 
     /// The vocabulary in a GGUF file's header.
     pub fn from_gguf(header: &GgufVocabulary) -> Result<Self, EngineError> {
-        let mut end_tokens = header.end_tokens.clone();
-        end_tokens.sort_unstable();
-        end_tokens.dedup();
         let start_tokens = header.start_token.filter(|_| header.adds_start).into_iter().collect();
-        Self::new(header.tokenizer()?, start_tokens, end_tokens)
+        Self::new(header.tokenizer()?, start_tokens, header.end_tokens.clone())
     }
 
     fn new(
@@ -76,20 +73,29 @@ impl Vocabulary {
                 texts.push(token.content);
             }
         }
-        for &token in &end_tokens {
-            if let Some(is_spoken) = is_spoken.get_mut(token as usize) {
-                *is_spoken = false;
-            }
-        }
-        Ok(Self {
+        let vocabulary = Self {
             tokenizer,
             pieces,
             controls: ControlTexts::new(texts),
             is_control,
             is_spoken,
-            end_tokens,
+            end_tokens: Vec::new(),
             start_tokens,
-        })
+        };
+        Ok(vocabulary.ending_also_at(&end_tokens))
+    }
+
+    /// The same, with more tokens that end an answer.
+    pub(in crate::engines::text) fn ending_also_at(mut self, tokens: &[u32]) -> Self {
+        for &token in tokens {
+            if let Some(is_spoken) = self.is_spoken.get_mut(token as usize) {
+                *is_spoken = false;
+            }
+        }
+        self.end_tokens.extend(tokens);
+        self.end_tokens.sort_unstable();
+        self.end_tokens.dedup();
+        self
     }
 
     /// How many ids there are; a model may compute logits for more.
