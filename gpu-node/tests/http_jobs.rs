@@ -6,6 +6,9 @@ use axum::http::StatusCode;
 use serde_json::json;
 use support::{TestNode, job_id, job_path, order, request};
 
+/// Steps of a job that leaves them open.
+const STEPS: usize = 3;
+
 #[tokio::test]
 async fn a_job_runs_from_its_order_to_a_picture() {
     let node = TestNode::start();
@@ -268,4 +271,39 @@ async fn results_that_are_too_many_push_out_the_oldest_but_nothing_that_runs() {
     let artifact = node.get(&format!("{}/artifacts/0", job_path(3))).await;
     assert_eq!(artifact.text(), "a fish #7");
     assert_eq!(node.status_of(&running).await, "running");
+}
+
+#[tokio::test]
+async fn jobs_that_wait_and_fit_together_run_in_one_pass() {
+    let node = TestNode::start();
+    node.script.hold();
+    node.script.let_join();
+    node.run(1, "a fish").await;
+    let mut waiting = Vec::new();
+    for (number, prompt) in [(2, "a house"), (3, "a tree"), (4, "a boat")] {
+        waiting.push((node.order(number, prompt).await, prompt));
+    }
+    node.script.let_go();
+    for (job, prompt) in &waiting {
+        assert_eq!(node.end_of(job).await["event"], "completed");
+        let artifact = node.get(&format!("{job}/artifacts/0")).await;
+        assert_eq!(artifact.text(), format!("{prompt} #7"));
+    }
+    assert_eq!(node.script.runs(), 2, "one alone, three together");
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_in_a_joint_pass_takes_nobody_with_it() {
+    let node = TestNode::start();
+    node.script.hold();
+    node.script.let_join();
+    node.run(1, "a fish").await;
+    let (second, third) = (node.order(2, "a house").await, node.order(3, "a tree").await);
+    node.script.allow_steps(STEPS);
+    node.follow(&second, None).await.until("started").await;
+    assert_eq!(node.delete(&second).await.status, StatusCode::NO_CONTENT);
+    node.script.let_go();
+    assert_eq!(node.end_of(&second).await, json!({ "event": "cancelled" }));
+    assert_eq!(node.end_of(&third).await["event"], "completed");
+    assert_eq!(node.script.runs(), 2);
 }

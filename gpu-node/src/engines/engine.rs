@@ -14,6 +14,20 @@ pub trait Engine: Send {
         input: Self::Input,
         sink: &mut dyn Sink<Self::Event>,
     ) -> Result<Self::Output, EngineError>;
+
+    /// Whether `next` may run in one pass with those: each result must be the same as alone.
+    fn joins(&self, _together: &[&Self::Input], _next: &Self::Input) -> bool {
+        false
+    }
+
+    /// Runs inputs that join, each with the sink at its place; one whose sink says stop ends without the others.
+    fn run_together(
+        &mut self,
+        inputs: Vec<Self::Input>,
+        sinks: &mut [&mut dyn Sink<Self::Event>],
+    ) -> Vec<Result<Self::Output, EngineError>> {
+        inputs.into_iter().zip(sinks).map(|(input, sink)| self.run(input, *sink)).collect()
+    }
 }
 
 impl<E: Engine + ?Sized> Engine for Box<E> {
@@ -27,6 +41,18 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         sink: &mut dyn Sink<Self::Event>,
     ) -> Result<Self::Output, EngineError> {
         (**self).run(input, sink)
+    }
+
+    fn joins(&self, together: &[&Self::Input], next: &Self::Input) -> bool {
+        (**self).joins(together, next)
+    }
+
+    fn run_together(
+        &mut self,
+        inputs: Vec<Self::Input>,
+        sinks: &mut [&mut dyn Sink<Self::Event>],
+    ) -> Vec<Result<Self::Output, EngineError>> {
+        (**self).run_together(inputs, sinks)
     }
 }
 

@@ -126,7 +126,7 @@ where
     /// A waiting job leaves at once, a running one at its next `emit`; one that ended is left alone.
     pub fn cancel(&self, id: JobId) {
         let mut state = locked(&self.shared.state);
-        if let Some(flag) = state.queue.running_flag(Some(id)) {
+        if let Some(flag) = state.queue.running_flag(id) {
             flag.raise(StopReason::Cancelled);
             drop(state);
             self.shared.budget.wake();
@@ -177,9 +177,7 @@ where
 
     /// Stops what runs at its next `emit`, because the node will not wait longer.
     pub fn stop_running(&self) {
-        if let Some(flag) = locked(&self.shared.state).queue.running_flag(None) {
-            flag.raise(StopReason::Draining);
-        }
+        locked(&self.shared.state).queue.stop_running(StopReason::Draining);
         self.shared.budget.wake();
     }
 }
@@ -188,9 +186,7 @@ impl<E: Engine> Drop for Lane<E> {
     fn drop(&mut self) {
         let mut state = locked(&self.shared.state);
         state.is_dropped = true;
-        if let Some(flag) = state.queue.running_flag(None) {
-            flag.raise(StopReason::Draining);
-        }
+        state.queue.stop_running(StopReason::Draining);
         drop(state);
         self.shared.wake.notify_all();
         self.shared.budget.wake();

@@ -7,7 +7,7 @@ use shared::ids::JobId;
 use super::{
     history::History,
     job::{LaneJob, Place, Refused},
-    stop::StopFlag,
+    stop::{StopFlag, StopReason},
 };
 use crate::engines::Engine;
 
@@ -26,15 +26,16 @@ pub(super) struct Entry<E: Engine> {
 struct Running {
     id: JobId,
     weight: f64,
-    /// `None` while the model loads.
-    started: Option<Instant>,
     stop: Arc<StopFlag>,
 }
 
 pub(super) struct Queue<E: Engine> {
     capacity: usize,
     waiting: VecDeque<Entry<E>>,
-    running: Option<Running>,
+    /// One, or several that run in one pass.
+    running: Vec<Running>,
+    /// When they began; `None` while the model loads.
+    started: Option<Instant>,
     pub(super) history: History,
     pub(super) is_loaded: bool,
     is_closed: bool,
@@ -46,7 +47,8 @@ impl<E: Engine> Queue<E> {
         Self {
             capacity,
             waiting: VecDeque::new(),
-            running: None,
+            running: Vec::new(),
+            started: None,
             history: History::default(),
             is_loaded: false,
             is_closed: false,
@@ -59,7 +61,7 @@ impl<E: Engine> Queue<E> {
             return Err(Refused::Draining);
         }
         // Counting the running one keeps an idle lane's first job, not yet taken by the thread, from using a place.
-        if self.waiting.len() + usize::from(self.running.is_some()) > self.capacity {
+        if self.waiting.len() + usize::from(self.is_running()) > self.capacity {
             return Err(Refused::Full { retry_after_ms: self.retry_after_ms(now) });
         }
         self.waiting.push_back(Entry { job, stop: Arc::default(), since: now });
@@ -74,26 +76,33 @@ impl<E: Engine> Queue<E> {
     /// The next job; from now on it counts as running.
     pub(super) fn take(&mut self, now: Instant) -> Option<Entry<E>> {
         let entry = self.waiting.pop_front()?;
-        self.running = Some(Running {
-            id: entry.job.id,
-            weight: entry.job.weight,
-            started: None,
-            stop: entry.stop.clone(),
-        });
+        self.note_running(&entry);
         self.announce(0, now);
         Some(entry)
     }
 
-    /// The engine began with the job that was taken.
-    pub(super) fn begin(&mut self, now: Instant) {
-        if let Some(running) = &mut self.running {
-            running.started = Some(now);
-        }
+    /// The next job too, if it may run in one pass with those that were taken. Nobody overtakes anybody.
+    pub(super) fn take_if(&mut self, joins: impl FnOnce(&E::Input) -> bool) -> Option<Entry<E>> {
+        self.waiting.front().filter(|entry| joins(&entry.job.input))?;
+        let entry = self.waiting.pop_front()?;
+        self.note_running(&entry);
+        Some(entry)
     }
 
-    /// The job that was taken has ended.
+    fn note_running(&mut self, entry: &Entry<E>) {
+        let LaneJob { id, weight, .. } = entry.job;
+        self.running.push(Running { id, weight, stop: entry.stop.clone() });
+    }
+
+    /// The engine began with what was taken.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.started = Some(now);
+        self.announce(0, now);
+    }
+
+    /// What was taken has ended.
     pub(super) fn finish(&mut self, now: Instant) {
-        self.running = None;
+        (self.running, self.started) = (Vec::new(), None);
         self.announce(0, now);
     }
 
@@ -105,10 +114,14 @@ impl<E: Engine> Queue<E> {
         Some(entry)
     }
 
-    /// The flag of the running job, if it is that one.
-    pub(super) fn running_flag(&self, id: Option<JobId>) -> Option<Arc<StopFlag>> {
-        let running = self.running.as_ref()?;
-        id.is_none_or(|id| id == running.id).then(|| running.stop.clone())
+    /// The flag of that job, if it runs.
+    pub(super) fn running_flag(&self, id: JobId) -> Option<Arc<StopFlag>> {
+        Some(self.running.iter().find(|running| running.id == id)?.stop.clone())
+    }
+
+    /// Asks all that runs to stop.
+    pub(super) fn stop_running(&self, reason: StopReason) {
+        self.running.iter().for_each(|running| running.stop.raise(reason));
     }
 
     /// Refuses from now on, and gives back everyone who waits.
@@ -122,12 +135,12 @@ impl<E: Engine> Queue<E> {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
+        !self.running.is_empty()
     }
 
     /// Where the job stands; `None` when it neither waits nor runs here.
     pub(super) fn place(&self, id: JobId, now: Instant) -> Option<Place> {
-        if self.running.as_ref().is_some_and(|running| running.id == id) {
+        if self.running.iter().any(|running| running.id == id) {
             return Some(Place { position: 0, estimated_ms: self.running_ms(now).map(whole_ms) });
         }
         let index = self.waiting.iter().position(|entry| entry.job.id == id)?;
@@ -141,17 +154,17 @@ impl<E: Engine> Queue<E> {
             (Some(own_ms), Some(ahead_ms)) => Some(whole_ms(own_ms + ahead_ms)),
             _ => None,
         };
-        Some(Place { position: (index + usize::from(self.running.is_some())) as u32, estimated_ms })
+        Some(Place { position: (index + usize::from(self.is_running())) as u32, estimated_ms })
     }
 
-    /// What is left of the running job, with the load before it; 0 for an idle lane.
+    /// What is left of what runs, with the load before it; 0 for an idle lane.
     fn running_ms(&self, now: Instant) -> Option<f64> {
         let load_ms = if self.is_loaded { 0.0 } else { self.history.load_ms() };
-        let Some(running) = &self.running else {
+        if !self.is_running() {
             return Some(load_ms);
-        };
-        let whole_ms = self.history.run_ms(running.weight)?;
-        match running.started {
+        }
+        let whole_ms = self.history.run_ms(self.running.iter().map(|one| one.weight).sum())?;
+        match self.started {
             Some(started) => Some((whole_ms - (now - started).as_secs_f64() * 1e3).max(0.0)),
             None => Some(load_ms + whole_ms),
         }
@@ -160,7 +173,7 @@ impl<E: Engine> Queue<E> {
     /// When a place should be free: the running job's end.
     fn retry_after_ms(&self, now: Instant) -> u64 {
         match self.running_ms(now) {
-            Some(left_ms) if self.running.is_some() => {
+            Some(left_ms) if self.is_running() => {
                 whole_ms(left_ms.clamp(*RETRY_AFTER_MS.start(), *RETRY_AFTER_MS.end()))
             }
             _ => RETRY_AFTER_UNKNOWN_MS,
@@ -303,6 +316,27 @@ mod tests {
         queue.finish(now);
         let positions: Vec<u32> = locked(&heard.0).iter().map(|place| place.position).collect();
         assert_eq!(positions, [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn those_who_join_run_with_the_first_and_nobody_overtakes() {
+        let (mut queue, now) = (queue_with_history(5), Instant::now());
+        for number in 1..=4 {
+            admit(&mut queue, number, now).unwrap();
+        }
+        queue.take(now);
+        assert_eq!(queue.take_if(|()| true).map(|entry| entry.job.id), Some(id(2)));
+        assert!(queue.take_if(|()| false).is_none());
+        queue.begin(now);
+        let places = [1, 2, 3, 4].map(|number| queue.place(id(number), now).unwrap());
+        assert_eq!(places.map(|place| place.position), [0, 0, 1, 2]);
+        assert_eq!(
+            places.map(|place| place.estimated_ms.unwrap()),
+            [20_000, 20_000, 30_000, 40_000]
+        );
+        queue.running_flag(id(2)).unwrap().raise(StopReason::Cancelled);
+        assert_eq!(queue.running_flag(id(1)).unwrap().reason(), None);
+        assert!(queue.running_flag(id(3)).is_none());
     }
 
     #[test]

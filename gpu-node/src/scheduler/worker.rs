@@ -78,37 +78,73 @@ where
         }
     }
 
-    fn run(&mut self, entry: Entry<E>) {
-        let Entry { job, stop, since } = entry;
-        let LaneJob { id, input, weight, observer } = job;
-        let outcome = match self.prepare(&stop) {
-            Ok(()) => {
-                let began = Instant::now();
-                locked(&self.shared.state).queue.begin(began);
-                observer.started();
-                match self.call_engine(input, &*observer, &stop) {
-                    Ok(output) => {
-                        let took = began.elapsed();
-                        locked(&self.shared.state).queue.history.add_run(weight, took);
-                        self.shared.metrics.observe_run(&self.shared.settings.model, took);
-                        Outcome::Completed {
-                            output,
-                            queued_ms: (began - since).as_millis() as u64,
-                            run_ms: took.as_millis() as u64,
-                        }
-                    }
-                    Err(outcome) => outcome,
-                }
+    fn run(&mut self, first: Entry<E>) {
+        let ended = match self.prepare(&first.stop) {
+            Ok(()) => self.run_with_followers(first),
+            Err(outcome) => {
+                let (_, runs) = apart(vec![first]);
+                runs.into_iter().zip([outcome]).collect()
             }
-            Err(outcome) => outcome,
         };
-        self.log_failure(id, &outcome);
+        for (run, outcome) in &ended {
+            self.log_failure(run.id, outcome);
+        }
         self.shared.budget.touch(&self.shared.settings.model);
         let mut state = locked(&self.shared.state);
         state.queue.finish(Instant::now());
         self.shared.report(&state);
         drop(state);
-        self.shared.end(&*observer, outcome);
+        for (run, outcome) in ended {
+            self.shared.end(&*run.observer, outcome);
+        }
+    }
+
+    /// The model is loaded: runs the job, and those behind it that fit into the same pass.
+    fn run_with_followers(&mut self, first: Entry<E>) -> Vec<(Run<E>, Outcome<E::Output>)> {
+        let mut entries = vec![first];
+        let began = self.begin(&mut entries);
+        let (inputs, runs) = apart(entries);
+        runs.iter().for_each(|run| run.observer.started());
+        let results = self.call_engine(inputs, &runs);
+        let took = began.elapsed();
+        if results.iter().all(Result::is_ok) {
+            let weight = runs.iter().map(|run| run.weight).sum();
+            locked(&self.shared.state).queue.history.add_run(weight, took);
+            self.shared.metrics.observe_run(&self.shared.settings.model, took);
+        }
+        let outcome = |run: &Run<E>, result: Ended<E>| match result {
+            Ok(output) => Outcome::Completed {
+                output,
+                queued_ms: (began - run.since).as_millis() as u64,
+                run_ms: took.as_millis() as u64,
+            },
+            Err(outcome) => outcome,
+        };
+        let ended = runs.into_iter().zip(results);
+        ended
+            .map(|(run, result)| {
+                let outcome = outcome(&run, result);
+                (run, outcome)
+            })
+            .collect()
+    }
+
+    /// Adds those who wait next and may run in the same pass; from now on all of them run.
+    fn begin(&self, entries: &mut Vec<Entry<E>>) -> Instant {
+        let mut state = locked(&self.shared.state);
+        if let Some(engine) = &self.engine {
+            loop {
+                let together: Vec<&E::Input> = entries.iter().map(|e| &e.job.input).collect();
+                let Some(next) = state.queue.take_if(|next| engine.joins(&together, next)) else {
+                    break;
+                };
+                entries.push(next);
+            }
+        }
+        let now = Instant::now();
+        state.queue.begin(now);
+        self.shared.report(&state);
+        now
     }
 
     fn log_failure(&self, id: JobId, outcome: &Outcome<E::Output>) {
@@ -127,27 +163,29 @@ where
         }
     }
 
-    fn call_engine(
-        &mut self,
-        input: E::Input,
-        observer: &dyn Observer<E>,
-        stop: &StopFlag,
-    ) -> Result<E::Output, Outcome<E::Output>> {
-        let Some(engine) = &mut self.engine else {
-            return Err(Outcome::Failed(Failure::panicked()));
-        };
-        let mut sink = LaneSink { observer, stop };
+    fn call_engine(&mut self, mut inputs: Vec<E::Input>, runs: &[Run<E>]) -> Vec<Ended<E>> {
+        let panicked = || runs.iter().map(|_| Err(Outcome::Failed(Failure::panicked()))).collect();
+        let Some(engine) = &mut self.engine else { return panicked() };
+        let sink = |run| LaneSink::<E> { run };
         // The engine is thrown away after a panic, so whatever it left half-done is never seen.
-        let Ok(result) = catch_unwind(AssertUnwindSafe(|| engine.run(input, &mut sink))) else {
-            self.unload();
-            return Err(Outcome::Failed(Failure::panicked()));
+        let called = catch_unwind(AssertUnwindSafe(|| match (inputs.pop(), runs) {
+            (Some(input), [run]) => vec![engine.run(input, &mut sink(run))],
+            (last, runs) => {
+                inputs.extend(last);
+                let mut sinks: Vec<LaneSink<'_, E>> = runs.iter().map(sink).collect();
+                let mut sinks: Vec<&mut dyn Sink<E::Event>> =
+                    sinks.iter_mut().map(|sink| sink as &mut dyn Sink<E::Event>).collect();
+                engine.run_together(inputs, &mut sinks)
+            }
+        }));
+        let results = match called {
+            Ok(results) if results.len() == runs.len() => results,
+            _ => {
+                self.unload();
+                return panicked();
+            }
         };
-        match (result, stop.reason()) {
-            (_, Some(StopReason::Cancelled)) => Err(Outcome::Cancelled),
-            (Ok(output), _) => Ok(output),
-            (Err(_), Some(reason)) => Err(stopped(reason)),
-            (Err(error), None) => Err(Outcome::Failed(error.into())),
-        }
+        results.into_iter().zip(runs).map(|(result, run)| judged(result, &run.stop)).collect()
     }
 
     fn ensure_loaded(&mut self, stop: &StopFlag) -> Result<(), Failure> {
@@ -225,17 +263,45 @@ fn stopped<O>(reason: StopReason) -> Outcome<O> {
     }
 }
 
+/// What is left of a job once its input is with the engine.
+struct Run<E: Engine> {
+    id: JobId,
+    weight: f64,
+    observer: Arc<dyn Observer<E>>,
+    stop: Arc<StopFlag>,
+    since: Instant,
+}
+
+/// What became of a run: its result, or how it ended without.
+type Ended<E> = Result<<E as Engine>::Output, Outcome<<E as Engine>::Output>>;
+
+fn apart<E: Engine>(entries: Vec<Entry<E>>) -> (Vec<E::Input>, Vec<Run<E>>) {
+    let split = |Entry { job, stop, since }| {
+        let LaneJob { id, input, weight, observer } = job;
+        (input, Run { id, weight, observer, stop, since })
+    };
+    entries.into_iter().map(split).unzip()
+}
+
+fn judged<O>(result: Result<O, EngineError>, stop: &StopFlag) -> Result<O, Outcome<O>> {
+    match (result, stop.reason()) {
+        (_, Some(StopReason::Cancelled)) => Err(Outcome::Cancelled),
+        (Ok(output), _) => Ok(output),
+        (Err(_), Some(reason)) => Err(stopped(reason)),
+        (Err(error), None) => Err(Outcome::Failed(error.into())),
+    }
+}
+
 struct LaneSink<'a, E: Engine> {
-    observer: &'a dyn Observer<E>,
-    stop: &'a StopFlag,
+    run: &'a Run<E>,
 }
 
 impl<E: Engine> Sink<E::Event> for LaneSink<'_, E> {
     fn emit(&mut self, event: E::Event) -> Result<(), Stopped> {
-        if self.stop.reason().is_some() {
+        if self.run.stop.reason().is_some() {
             return Err(Stopped);
         }
-        self.observer.emitted(event);
+        self.run.observer.emitted(event);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ struct State {
     loads: Vec<String>,
     unloads: Vec<String>,
     runs: usize,
+    joins: bool,
 }
 
 /// What the engines of one node do; shared with the test.
@@ -62,6 +63,12 @@ impl Script {
         self.change(|state| state.loads_to_fail += 1);
     }
 
+    /// From now on jobs of the same number of steps run in one pass.
+    pub fn let_join(&self) {
+        self.change(|state| state.joins = true);
+    }
+
+    /// Passes so far, those of several jobs counted once.
     pub fn runs(&self) -> usize {
         self.state.lock().unwrap().runs
     }
@@ -131,15 +138,43 @@ impl Engine for FakeEngine {
             self.script.before_step();
             sink.emit(ImageEvent::Step { step, steps: job.steps })?;
         }
-        let images = 0..u64::from(job.num_images);
-        Ok(images
-            .map(|index| EncodedImage {
-                bytes: format!("{} #{}", job.prompt, job.seed + index).into_bytes(),
-                content_type: job.format.content_type(),
-                width: job.width,
-                height: job.height,
-                seed: job.seed + index,
-            })
-            .collect())
+        Ok(pictures(&job))
     }
+
+    fn joins(&self, together: &[&ImageJob], next: &ImageJob) -> bool {
+        let joins = self.script.state.lock().unwrap().joins;
+        joins && together.iter().all(|job| job.steps == next.steps)
+    }
+
+    fn run_together(
+        &mut self,
+        jobs: Vec<ImageJob>,
+        sinks: &mut [&mut dyn Sink<ImageEvent>],
+    ) -> Vec<Result<Vec<EncodedImage>, EngineError>> {
+        self.script.change(|state| state.runs += 1);
+        let steps = jobs[0].steps;
+        let mut ends: Vec<_> = jobs.iter().map(|job| Ok(pictures(job))).collect();
+        for step in 1..=steps {
+            self.script.before_step();
+            for (end, sink) in ends.iter_mut().zip(sinks.iter_mut()) {
+                if end.is_ok() && sink.emit(ImageEvent::Step { step, steps }).is_err() {
+                    *end = Err(EngineError::Cancelled);
+                }
+            }
+        }
+        ends
+    }
+}
+
+fn pictures(job: &ImageJob) -> Vec<EncodedImage> {
+    let images = 0..u64::from(job.num_images);
+    images
+        .map(|index| EncodedImage {
+            bytes: format!("{} #{}", job.prompt, job.seed + index).into_bytes(),
+            content_type: job.format.content_type(),
+            width: job.width,
+            height: job.height,
+            seed: job.seed + index,
+        })
+        .collect()
 }
