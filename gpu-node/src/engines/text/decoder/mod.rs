@@ -34,14 +34,36 @@ impl Tap {
     }
 }
 
+/// A prompt that padding fills up to a fixed length, as some models were trained.
+#[derive(Debug, Clone, Copy)]
+pub struct PaddedPrompt<'a> {
+    pub tokens: &'a [u32],
+    /// The last so many tokens are padding: each sees the prompt before it and is seen by none, not even itself.
+    pub padding: usize,
+}
+
 /// A decoder as the text encoder of other models: no cache, no logits.
 pub trait HiddenStates: Debug + Send + Sync {
     /// Numbers per token.
     fn hidden(&self) -> usize;
 
     /// For each tap `(tokens of all prompts, hidden)`; layers after the last tap are not computed.
-    fn hidden_states(&self, sequences: &[&[u32]], taps: &[Tap])
-    -> Result<Vec<Tensor>, EngineError>;
+    fn hidden_states(
+        &self,
+        sequences: &[&[u32]],
+        taps: &[Tap],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let whole: Vec<PaddedPrompt<'_>> =
+            sequences.iter().map(|tokens| PaddedPrompt { tokens, padding: 0 }).collect();
+        self.padded_hidden_states(&whole, taps)
+    }
+
+    /// As `hidden_states`, with the states of the padding among them.
+    fn padded_hidden_states(
+        &self,
+        prompts: &[PaddedPrompt<'_>],
+        taps: &[Tap],
+    ) -> Result<Vec<Tensor>, EngineError>;
 }
 
 /// Any decoder: it continues texts, or gives its hidden states.

@@ -1,6 +1,6 @@
 //! What both backends ask of the sequences of a pass before they compute.
 
-use super::Tap;
+use super::{PaddedPrompt, Tap};
 use crate::engines::{
     EngineError,
     text::{
@@ -52,22 +52,33 @@ pub(super) fn wanted_rows(sequences: &[SequenceRows<'_>]) -> impl Iterator<Item 
     })
 }
 
+/// The last token that the one at `position` sees; the last `padding` tokens of a sequence are seen by none.
+pub(super) fn last_seen(sequence: &SequenceRows<'_>, padding: usize, position: usize) -> usize {
+    let end = (sequence.start + sequence.tokens.len()).saturating_sub(padding);
+    position.min(end.saturating_sub(1))
+}
+
 /// Runs `work` on whole prompts, each with cache blocks of its own; its second argument is how many there are.
 pub(super) fn with_own_blocks<R>(
-    prompts: &[&[u32]],
+    prompts: &[PaddedPrompt<'_>],
     block_tokens: usize,
     work: impl FnOnce(&[SequenceRows<'_>], usize) -> R,
 ) -> R {
     let needed = |tokens: &[u32]| tokens.len().div_ceil(block_tokens);
-    let count: usize = prompts.iter().map(|tokens| needed(tokens)).sum();
+    let count: usize = prompts.iter().map(|prompt| needed(prompt.tokens)).sum();
     let blocks: Vec<u32> = (0..count as u32).collect();
     let mut rest = blocks.as_slice();
     let sequences: Vec<SequenceRows<'_>> = prompts
         .iter()
-        .map(|tokens| {
-            let (own, others) = rest.split_at(needed(tokens));
+        .map(|prompt| {
+            let (own, others) = rest.split_at(needed(prompt.tokens));
             rest = others;
-            SequenceRows { tokens, start: 0, blocks: own, wanted: WantedLogits::None }
+            SequenceRows {
+                tokens: prompt.tokens,
+                start: 0,
+                blocks: own,
+                wanted: WantedLogits::None,
+            }
         })
         .collect();
     work(&sequences, count)

@@ -1,11 +1,11 @@
 //! The rows of one pass, put in groups that attend together.
 
-use std::ops::Range;
+use std::{iter::repeat, ops::Range};
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::BLOCK_TOKENS;
-use crate::engines::text::{config::DecoderConfig, model::SequenceRows};
+use crate::engines::text::{config::DecoderConfig, decoder::pass::last_seen, model::SequenceRows};
 
 /// What all layers must know about a pass.
 #[derive(Debug)]
@@ -34,9 +34,10 @@ pub(super) struct Group {
 }
 
 impl Batch {
+    /// Sequences beyond the end of `padding` have none.
     pub(super) fn new(
         config: &DecoderConfig,
-        sequences: &[SequenceRows<'_>],
+        (sequences, padding): (&[SequenceRows<'_>], &[usize]),
         (dtype, device): (DType, &Device),
     ) -> Result<Self> {
         let (mut slots, mut cos, mut sin) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,10 +56,10 @@ impl Batch {
         windows.dedup();
         let (mut groups, mut order) = (Vec::new(), vec![0_u32; slots.len()]);
         let mut placed = 0;
-        for members in grouped(sequences) {
+        for members in grouped(sequences, padding) {
             let rows: Vec<u32> = members
                 .iter()
-                .flat_map(|(first, sequence)| {
+                .flat_map(|Member { first, sequence, .. }| {
                     (*first..first + sequence.tokens.len()).map(|row| row as u32)
                 })
                 .collect();
@@ -84,17 +85,25 @@ fn new_positions(sequence: &SequenceRows<'_>) -> Range<usize> {
     sequence.start..sequence.start + sequence.tokens.len()
 }
 
-/// Each sequence with its first row in the pass.
-type Member<'a, 'b> = (usize, &'a SequenceRows<'b>);
+/// A sequence, its first row in the pass and how much of it is padding.
+struct Member<'a, 'b> {
+    first: usize,
+    sequence: &'a SequenceRows<'b>,
+    padding: usize,
+}
 
-fn grouped<'a, 'b>(sequences: &'a [SequenceRows<'b>]) -> Vec<Vec<Member<'a, 'b>>> {
+fn grouped<'a, 'b>(
+    sequences: &'a [SequenceRows<'b>],
+    padding: &[usize],
+) -> Vec<Vec<Member<'a, 'b>>> {
     let (mut single, mut groups) = (Vec::new(), Vec::new());
     let mut first = 0;
-    for sequence in sequences {
+    for (sequence, padding) in sequences.iter().zip(padding.iter().copied().chain(repeat(0))) {
+        let member = Member { first, sequence, padding };
         match sequence.tokens.len() {
             0 => {}
-            1 => single.push((first, sequence)),
-            _ => groups.push(vec![(first, sequence)]),
+            1 => single.push(member),
+            _ => groups.push(vec![member]),
         }
         first += sequence.tokens.len();
     }
@@ -111,22 +120,25 @@ impl Group {
         windows: &[Option<usize>],
         device: &Device,
     ) -> Result<Self> {
-        let ends = members.iter().map(|(_, sequence)| new_positions(sequence).end);
+        let ends = members.iter().map(|member| new_positions(member.sequence).end);
         let tokens = ends.max().unwrap_or(0);
         let most = tokens.div_ceil(BLOCK_TOKENS);
         let blocks: Vec<u32> = members
             .iter()
-            .flat_map(|(_, sequence)| {
-                (0..most).map(|index| sequence.blocks.get(index).copied().unwrap_or(0))
+            .flat_map(|member| {
+                (0..most).map(|index| member.sequence.blocks.get(index).copied().unwrap_or(0))
             })
             .collect();
         let rows_each = rows.len() / members.len();
         let mask = |window: Option<usize>| -> Result<Tensor> {
             let mut mask = vec![f32::NEG_INFINITY; rows.len() * tokens];
-            let positions = members.iter().flat_map(|(_, sequence)| new_positions(sequence));
-            for (position, row) in positions.zip(mask.chunks_mut(tokens)) {
-                let start = window.map_or(0, |window| (position + 1).saturating_sub(window));
-                row[start..=position].fill(0.0);
+            let lasts = members.iter().flat_map(|member| {
+                let Member { sequence, padding, .. } = *member;
+                new_positions(sequence).map(move |at| last_seen(sequence, padding, at))
+            });
+            for (last, row) in lasts.zip(mask.chunks_mut(tokens)) {
+                let start = window.map_or(0, |window| (last + 1).saturating_sub(window));
+                row[start..=last].fill(0.0);
             }
             Tensor::from_vec(mask, (members.len(), 1, 1, rows_each, tokens), device)
         };

@@ -14,7 +14,7 @@ use self::{
     layer::{Layer, LayerCache},
 };
 use super::{
-    HiddenStates, Tap,
+    HiddenStates, PaddedPrompt, Tap,
     pass::{CacheSize, check, last_layer, wanted_rows, with_own_blocks},
 };
 use crate::engines::{
@@ -92,8 +92,12 @@ impl CardDecoder {
         Ok(self.embedding.index_select(&Tensor::from_vec(tokens, count, self.device())?, 0)?)
     }
 
-    fn batch(&self, sequences: &[SequenceRows<'_>]) -> Result<Batch, EngineError> {
-        Ok(Batch::new(&self.config, sequences, (self.place.0, &self.place.1))?)
+    fn batch(
+        &self,
+        sequences: &[SequenceRows<'_>],
+        padding: &[usize],
+    ) -> Result<Batch, EngineError> {
+        Ok(Batch::new(&self.config, (sequences, padding), (self.place.0, &self.place.1))?)
     }
 
     fn layer_cache(&self, blocks: usize) -> Result<LayerCache, EngineError> {
@@ -125,7 +129,7 @@ impl TextModel for CardDecoder {
             return Ok(Logits::new(Vec::new(), self.config.vocab_size));
         }
         let mut xs = self.embed(sequences)?;
-        let batch = self.batch(sequences)?;
+        let batch = self.batch(sequences, &[])?;
         for (layer, cache) in self.layers.iter().zip(&self.cache) {
             xs = layer.forward(&xs, &batch, cache)?;
         }
@@ -145,12 +149,17 @@ impl HiddenStates for CardDecoder {
         self.config.hidden
     }
 
-    fn hidden_states(&self, prompts: &[&[u32]], taps: &[Tap]) -> Result<Vec<Tensor>, EngineError> {
+    fn padded_hidden_states(
+        &self,
+        prompts: &[PaddedPrompt<'_>],
+        taps: &[Tap],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let padding: Vec<usize> = prompts.iter().map(|prompt| prompt.padding).collect();
         with_own_blocks(prompts, BLOCK_TOKENS, |sequences, blocks| {
             let size = CacheSize { blocks, block_tokens: BLOCK_TOKENS };
             check(sequences, self.config.vocab_size, size)?;
             let mut xs = self.embed(sequences)?;
-            let batch = self.batch(sequences)?;
+            let batch = self.batch(sequences, &padding)?;
             // Nothing is read again, so each layer has the same small cache.
             let cache = self.layer_cache(blocks)?;
             let last = last_layer(taps, &self.config)?;

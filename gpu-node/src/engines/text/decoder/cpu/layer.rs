@@ -68,6 +68,8 @@ pub(super) struct Layer {
 /// What all layers must know about the rows of one pass.
 pub(super) struct Batch<'a> {
     pub(super) places: Vec<Place<'a>>,
+    /// The last token that each row sees.
+    pub(super) seen: Vec<Place<'a>>,
     pub(super) angles: Angles,
 }
 
@@ -131,7 +133,7 @@ impl Layer {
         batch.angles.rotate(&mut queries, self.attention.heads);
         batch.angles.rotate(&mut keys, shape.kv_heads);
         cache.store_all(shape, &batch.places, (&keys, &values));
-        let mixed = self.attention.forward(&queries, cache, &batch.places);
+        let mixed = self.attention.forward(&queries, cache, &batch.seen);
         add(xs, &self.output.forward(&mixed));
         let normed = self.inner_norm.forward(xs);
         let change = match &self.inner {

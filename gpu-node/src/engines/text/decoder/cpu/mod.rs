@@ -11,8 +11,8 @@ use self::{
     layer::{Batch, Layer},
 };
 use super::{
-    HiddenStates, Tap,
-    pass::{check, last_layer, wanted_rows, with_own_blocks},
+    HiddenStates, PaddedPrompt, Tap,
+    pass::{check, last_layer, last_seen, wanted_rows, with_own_blocks},
 };
 use crate::engines::{
     EngineError,
@@ -76,7 +76,7 @@ impl CpuDecoder {
 
     fn pass(&mut self, sequences: &[SequenceRows<'_>]) -> Logits {
         let mut xs = self.embed(sequences);
-        let batch = self.batch(sequences);
+        let batch = self.batch(sequences, &[]);
         for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
             layer.forward(&mut xs, &batch, cache);
         }
@@ -97,7 +97,8 @@ impl CpuDecoder {
         xs
     }
 
-    fn batch<'a>(&self, sequences: &[SequenceRows<'a>]) -> Batch<'a> {
+    /// Sequences beyond the end of `padding` have none.
+    fn batch<'a>(&self, sequences: &[SequenceRows<'a>], padding: &[usize]) -> Batch<'a> {
         let pairs = self.config.rope.frequencies.len();
         let places: Vec<Place<'a>> = sequences
             .iter()
@@ -107,13 +108,24 @@ impl CpuDecoder {
                     .map(move |position| Place { blocks, position })
             })
             .collect();
+        let paddings = padding.iter().copied().chain(std::iter::repeat(0));
+        let seen = sequences
+            .iter()
+            .zip(paddings)
+            .flat_map(|(sequence, padding)| {
+                (sequence.start..sequence.start + sequence.tokens.len()).map(move |position| {
+                    let position = last_seen(sequence, padding, position);
+                    Place { blocks: sequence.blocks, position }
+                })
+            })
+            .collect();
         let mut angles = Angles { cos: Vec::new(), sin: Vec::new(), pairs };
         for place in &places {
             let (cos, sin) = self.config.rope.angles(place.position);
             angles.cos.extend(cos);
             angles.sin.extend(sin);
         }
-        Batch { places, angles }
+        Batch { places, seen, angles }
     }
 
     fn rows(&self, xs: &[f32], rows: impl Iterator<Item = usize>) -> Vec<f32> {
@@ -149,13 +161,18 @@ impl HiddenStates for CpuDecoder {
         self.config.hidden
     }
 
-    fn hidden_states(&self, prompts: &[&[u32]], taps: &[Tap]) -> Result<Vec<Tensor>, EngineError> {
+    fn padded_hidden_states(
+        &self,
+        prompts: &[PaddedPrompt<'_>],
+        taps: &[Tap],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let padding: Vec<usize> = prompts.iter().map(|prompt| prompt.padding).collect();
         with_own_blocks(prompts, BLOCK_TOKENS, |sequences, blocks| {
             // Nothing is read again, so each layer has the same small cache.
             let mut cache = PagedCache::new(1, blocks, block_shape(&self.config));
             check(sequences, self.config.vocab_size, cache.size())?;
             let mut xs = self.embed(sequences);
-            let batch = self.batch(sequences);
+            let batch = self.batch(sequences, &padding);
             let shape = (xs.len() / self.config.hidden, self.config.hidden);
             let last = last_layer(taps, &self.config)?;
             let mut found: Vec<Option<Tensor>> = vec![None; taps.len()];
