@@ -1,6 +1,7 @@
 //! Scaled dot-product attention over several heads.
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
 use super::{
@@ -10,6 +11,9 @@ use super::{
 
 /// Queries one task answers; its scores then stay in cache.
 const TILE_QUERIES: usize = 64;
+
+/// Scores a card holds at a time: those of a large picture with itself would take gigabytes per layer.
+const CARD_SCORES: usize = 1 << 26;
 
 /// `softmax(q · kᵀ / √d) · v` per head. `q` is `(batch, queries, heads · d)`, `k` and `v` are `(batch, keys, heads · d)`.
 /// With `is_causal` a query sees only the keys up to its own position.
@@ -23,23 +27,45 @@ pub(crate) fn attention(
         let op = CpuAttention { heads, is_causal };
         return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
     }
+    by_products(qkv, heads, is_causal, CARD_SCORES)
+}
+
+/// The same with candle's operations, for so many queries at a time that their scores are at most `scores`.
+fn by_products(
+    (q, k, v): (&Tensor, &Tensor, &Tensor),
+    heads: usize,
+    is_causal: bool,
+    scores: usize,
+) -> Result<Tensor> {
     let (batch, queries, width) = q.dims3()?;
     let keys = k.dim(1)?;
     let split =
         |xs: &Tensor| xs.reshape((batch, (), heads, width / heads))?.transpose(1, 2)?.contiguous();
     let (q, k, v) = (split(q)?, split(k)?, split(v)?);
     let scale = 1.0 / ((width / heads) as f64).sqrt();
-    // Half precision overflows here for large heads, and the sums lose digits.
-    let mut scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)?.to_dtype(DType::F32)? * scale)?;
-    if is_causal {
-        let mask: Vec<f32> = (0..queries * keys)
-            .map(|index| if index % keys > index / keys { f32::NEG_INFINITY } else { 0.0 })
-            .collect();
-        let mask = Tensor::from_vec(mask, (1, 1, queries, keys), q.device())?;
-        scores = scores.broadcast_add(&mask)?;
+    let k = k.transpose(2, 3)?.contiguous()?;
+    let tile = (scores / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
+    let mut mixed = Vec::with_capacity(queries.div_ceil(tile));
+    for first in (0..queries).step_by(tile) {
+        let rows = tile.min(queries - first);
+        // Half precision overflows here for large heads, and the sums lose digits.
+        let q = q.narrow(2, first, rows)?.contiguous()?;
+        let mut scores = (q.matmul(&k)?.to_dtype(DType::F32)? * scale)?;
+        if is_causal {
+            scores = scores.broadcast_add(&causal_mask(first, (rows, keys), q.device())?)?;
+        }
+        mixed.push(softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(&v)?);
     }
-    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.to_dtype(v.dtype())?;
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, queries, width))
+    let mixed = if mixed.len() == 1 { mixed.swap_remove(0) } else { Tensor::cat(&mixed, 2)? };
+    mixed.transpose(1, 2)?.reshape((batch, queries, width))
+}
+
+/// 0 where query `first + row` sees a key, -∞ elsewhere.
+fn causal_mask(first: usize, (rows, keys): (usize, usize), device: &Device) -> Result<Tensor> {
+    let mask: Vec<f32> = (0..rows * keys)
+        .map(|index| if index % keys > first + index / keys { f32::NEG_INFINITY } else { 0.0 })
+        .collect();
+    Tensor::from_vec(mask, (1, 1, rows, keys), device)
 }
 
 struct CpuAttention {
@@ -134,4 +160,27 @@ fn softmax(row: &mut [f32]) {
     }
     let inverse = 1.0 / lanes.iter().sum::<f32>();
     row.iter_mut().for_each(|x| *x *= inverse);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_gives_the_same_for_few_queries_at_a_time() {
+        let wave = |seed: f32, tokens: usize| {
+            let values = (0..2 * tokens * 12).map(|x| (x as f32 * seed).sin()).collect();
+            Tensor::from_vec(values, (2, tokens, 12), &Device::Cpu).unwrap()
+        };
+        let all = |xs: Tensor| xs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (q, k, v) = (wave(0.7, 9), wave(1.3, 9), wave(0.4, 9));
+        for is_causal in [false, true] {
+            let expected = all(attention((&q, &k, &v), 3, is_causal).unwrap());
+            for scores in [1, 2 * 3 * 9 * 4, CARD_SCORES] {
+                let found = all(by_products((&q, &k, &v), 3, is_causal, scores).unwrap());
+                let pairs = found.iter().zip(&expected);
+                assert!(pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs())) < 1e-6);
+            }
+        }
+    }
 }
