@@ -3,6 +3,9 @@
 
 mod flow_match;
 mod flux1;
+mod flux2;
+mod qwen3_encoder;
 mod sd3;
 mod support;
 mod t5;
+mod z_image;

@@ -23,6 +23,12 @@ pub(crate) fn golden(model: &str, name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
+/// One JSON file beside the goldens of a model.
+pub(crate) fn golden_json(model: &str, name: &str) -> Value {
+    let path = tiny(model).join("golden").join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 /// The largest difference between two tensors, relative to the larger of 1 and the value.
 pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.dims(), expected.dims());

@@ -2,6 +2,7 @@
 
 mod dit;
 pub mod flux1;
+pub mod flux2;
 mod input;
 mod job;
 mod noise;
@@ -10,6 +11,7 @@ pub mod schedulers;
 pub mod sd3;
 pub mod stable_diffusion;
 pub mod text_encoders;
+pub mod z_image;
 
 pub use job::{EncodedImage, ImageEvent, ImageJob, ModelDefaults};
 

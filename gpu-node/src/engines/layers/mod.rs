@@ -12,6 +12,7 @@ mod linear;
 mod map;
 mod modulation;
 mod norm;
+mod rms_norm;
 mod rope;
 mod sinusoid;
 pub(crate) mod vector;
@@ -26,6 +27,7 @@ pub(crate) use map::{
 };
 pub(crate) use modulation::modulated_norm;
 pub(crate) use norm::{GroupNorm, LayerNorm, SiluAfter};
+pub(crate) use rms_norm::RmsNorm;
 pub(crate) use rope::AxisRope;
 pub(crate) use sinusoid::sinusoid;
 

@@ -1,7 +1,9 @@
 //! What turns a prompt into vectors.
 
+mod qwen3;
 mod t5;
 mod t5_tokenizer;
 
+pub use qwen3::{PROMPT_TOKENS, PromptStyle, Qwen3Encoder};
 pub use t5::T5Encoder;
 pub use t5_tokenizer::T5Tokenizer;
