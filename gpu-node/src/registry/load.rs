@@ -1,5 +1,7 @@
 //! From a manifest to a loaded engine: one `match` on the architecture per modality.
 
+use std::path::Path;
+
 use thiserror::Error;
 
 use super::{
@@ -12,7 +14,8 @@ use crate::engines::{
     embeddings::{Embedder, EmbeddingEngine, EmbeddingShape},
     image::{
         ImageEngine,
-        stable_diffusion::{PipelineOptions, StableDiffusion},
+        pipeline::{LatentModel, Pipeline, PipelineOptions},
+        stable_diffusion::StableDiffusion,
     },
     message,
     text::{batching::LoadedText, files::TextFiles, model::TextModel},
@@ -96,6 +99,15 @@ pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<Image
 }
 
 fn load_stable_diffusion(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
+    load_latent_model(manifest, devices, StableDiffusion::load)
+}
+
+/// Puts a pipeline around the model that `load` reads from the manifest's folder.
+fn load_latent_model<M: LatentModel + 'static>(
+    manifest: &Manifest,
+    devices: &Devices,
+    load: fn(&Path, &PipelineOptions) -> candle_core::Result<M>,
+) -> Result<ImageEngine, LoadError> {
     let unsupported =
         |reason: String| LoadError::Unsupported { model: manifest.name.clone(), reason };
     let defaults =
@@ -104,16 +116,17 @@ fn load_stable_diffusion(manifest: &Manifest, devices: &Devices) -> Result<Image
         model: manifest.name.clone(),
         revision: manifest.revision.clone(),
         upscale: defaults.upscale,
+        input_images: defaults.input_images,
         device: devices.compute().clone(),
         dtype: devices.dtype(manifest.dtype.into()),
     };
-    let engine = StableDiffusion::load(&folder_of(manifest)?, options)
-        .map_err(|error| unsupported(message(&error)))?;
-    let (declared, needed) = (defaults.size_multiple as usize, engine.size_multiple());
+    let model =
+        load(&folder_of(manifest)?, &options).map_err(|error| unsupported(message(&error)))?;
+    let (declared, needed) = (defaults.size_multiple as usize, model.size_multiple());
     if !declared.is_multiple_of(needed) {
         let reason =
             format!("`size_multiple` is {declared}, the model needs multiples of {needed}");
         return Err(unsupported(reason));
     }
-    Ok(Box::new(engine))
+    Ok(Box::new(Pipeline::new(model, options)))
 }

@@ -10,13 +10,14 @@ use candle_core::{DType, Device, Tensor};
 /// f32 on the CPU against the reference libraries, relative where values are above 1.
 pub(crate) const TOLERANCE: f64 = 1e-4;
 
-pub(crate) fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny/stable-diffusion")
+/// The folder of one tiny model.
+pub(crate) fn tiny(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(model)
 }
 
-/// The tensors of one golden file.
-pub(crate) fn golden(name: &str) -> HashMap<String, Tensor> {
-    let path = tiny().join("golden").join(format!("{name}.safetensors"));
+/// The tensors of one golden file of a tiny model.
+pub(crate) fn golden(model: &str, name: &str) -> HashMap<String, Tensor> {
+    let path = tiny(model).join("golden").join(format!("{name}.safetensors"));
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 

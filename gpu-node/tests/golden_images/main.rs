@@ -4,8 +4,12 @@
 mod flow_match;
 mod flux1;
 mod flux2;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod qwen3_encoder;
+mod schedulers;
 mod sd3;
+mod stable_diffusion;
 mod support;
 mod t5;
 mod z_image;

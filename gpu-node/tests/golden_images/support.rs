@@ -1,46 +1,22 @@
-//! Where the tiny models are, how close is close enough, and copies with something changed on purpose.
+//! What the goldens of every image model share: checks, folders changed on purpose, a job and its events.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
+use gpu_node::engines::{
+    Sink, Stopped,
+    image::{ImageEvent, ImageJob, pipeline::PipelineOptions},
+};
 use serde_json::Value;
+use shared::node::image::{ImageFormat, SchedulerKind};
 use tempfile::TempDir;
 
-/// f32 on the CPU against the reference libraries, relative where values are above 1.
-pub(crate) const TOLERANCE: f64 = 1e-4;
-
-/// The folder of one tiny model.
-pub(crate) fn tiny(model: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(model)
-}
-
-/// The tensors of one golden file.
-pub(crate) fn golden(model: &str, name: &str) -> HashMap<String, Tensor> {
-    let path = tiny(model).join("golden").join(format!("{name}.safetensors"));
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
-}
+pub(crate) use crate::golden::{TOLERANCE, difference, golden, tiny};
 
 /// One JSON file beside the goldens of a model.
 pub(crate) fn golden_json(model: &str, name: &str) -> Value {
     let path = tiny(model).join("golden").join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-/// The largest difference between two tensors, relative to the larger of 1 and the value.
-pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
-    assert_eq!(found.dims(), expected.dims());
-    let values = |tensor: &Tensor| -> Vec<f64> {
-        tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-    };
-    values(found)
-        .into_iter()
-        .zip(values(expected))
-        .map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0))
-        // A NaN must not pass for a small number.
-        .fold(0.0, |most, next| if next > most || next.is_nan() { next } else { most })
 }
 
 pub(crate) fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
@@ -105,4 +81,66 @@ fn copied(folder: &Path) -> TempDir {
         }
     }
     copy
+}
+
+/// The CPU in f32, and room for one picture to start from.
+pub(crate) fn options() -> PipelineOptions {
+    PipelineOptions {
+        model: "tiny".into(),
+        revision: "golden".into(),
+        upscale: 1,
+        input_images: 1,
+        device: Device::Cpu,
+        dtype: DType::F32,
+    }
+}
+
+/// Two steps of DDIM for one picture.
+pub(crate) fn job() -> ImageJob {
+    ImageJob {
+        prompt: "a red fish on the left".into(),
+        negative_prompt: "blue".into(),
+        width: 24,
+        height: 16,
+        steps: 2,
+        guidance: 5.0,
+        seed: 7,
+        scheduler: SchedulerKind::Ddim,
+        num_images: 1,
+        format: ImageFormat::Png,
+        quality: None,
+        images: Vec::new(),
+        strength: 1.0,
+        previews: 0,
+        metadata: true,
+    }
+}
+
+/// Remembers a run's events, and may stop it.
+pub(crate) struct Events {
+    pub(crate) seen: Vec<ImageEvent>,
+    pub(crate) stop_after: u32,
+}
+
+impl Events {
+    pub(crate) fn all() -> Self {
+        Self { seen: Vec::new(), stop_after: u32::MAX }
+    }
+
+    /// The steps a run told of, and of how many.
+    pub(crate) fn steps(&self) -> Vec<(u32, u32)> {
+        let step = |event: &ImageEvent| match event {
+            ImageEvent::Step { step, steps } => Some((*step, *steps)),
+            ImageEvent::Preview { .. } => None,
+        };
+        self.seen.iter().filter_map(step).collect()
+    }
+}
+
+impl Sink<ImageEvent> for Events {
+    fn emit(&mut self, event: ImageEvent) -> Result<(), Stopped> {
+        let stops = matches!(event, ImageEvent::Step { step, .. } if step >= self.stop_after);
+        self.seen.push(event);
+        if stops { Err(Stopped) } else { Ok(()) }
+    }
 }

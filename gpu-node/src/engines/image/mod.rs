@@ -7,13 +7,17 @@ mod input;
 mod job;
 mod noise;
 mod picture;
+pub mod pipeline;
+mod resnet;
 pub mod schedulers;
 pub mod sd3;
 pub mod stable_diffusion;
 pub mod text_encoders;
+mod vae;
 pub mod z_image;
 
 pub use job::{EncodedImage, ImageEvent, ImageJob, ModelDefaults};
+pub use vae::Vae;
 
 use super::Engine;
 

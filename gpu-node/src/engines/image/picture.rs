@@ -15,6 +15,9 @@ use crate::engines::EngineError;
 
 /// High enough that flat drawings show no blocks.
 const JPEG_QUALITY: u8 = 92;
+const PREVIEW_QUALITY: u8 = 75;
+/// Pixels on a preview's longest side.
+const PREVIEW_SIDE: u32 = 256;
 
 /// How a picture was made: written into its file.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +29,9 @@ pub(super) struct Origin<'a> {
     steps: u32,
     guidance: f64,
     scheduler: SchedulerKind,
+    /// Of a run that started from a picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strength: Option<f64>,
     model: &'a str,
     revision: &'a str,
     engine: &'a str,
@@ -48,6 +54,7 @@ impl<'a> Origin<'a> {
             steps: job.steps,
             guidance: job.guidance,
             scheduler: job.scheduler,
+            strength: (!job.images.is_empty()).then_some(job.strength),
             model,
             revision,
             engine: ENGINE_VERSION,
@@ -84,23 +91,14 @@ pub(super) fn encode_picture(
     } else {
         resize(&picture, job.width, job.height, FilterType::Lanczos3)
     };
-    let json = origin.to_json()?;
+    let json = job.metadata.then(|| origin.to_json()).transpose()?;
+    let json = json.as_deref();
     let bytes = match job.format {
-        ImageFormat::Png => encode_png(&picture, &json)?,
+        ImageFormat::Png => encode_png(&picture, json)?,
         ImageFormat::Jpeg => {
-            let mut bytes = Vec::new();
-            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-            encoder.set_exif_metadata(exif(&json)).map_err(failed)?;
-            DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
-            bytes
+            encode_jpeg(picture, job.quality.unwrap_or(JPEG_QUALITY), json.map(exif))?
         }
-        ImageFormat::Webp => {
-            let mut bytes = Vec::new();
-            let mut encoder = WebPEncoder::new_lossless(&mut bytes);
-            encoder.set_exif_metadata(exif(&json)).map_err(failed)?;
-            DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
-            bytes
-        }
+        ImageFormat::Webp => encode_webp(picture, job.quality, json.map(exif))?,
     };
     Ok(EncodedImage {
         bytes,
@@ -115,13 +113,61 @@ fn failed(error: impl std::fmt::Display) -> EngineError {
     EngineError::Failed(format!("cannot write the picture: {error}"))
 }
 
-fn encode_png(picture: &RgbImage, json: &str) -> Result<Vec<u8>, EngineError> {
+/// A small JPEG of an unfinished picture.
+pub(super) fn encode_preview(picture: RgbImage) -> Result<Vec<u8>, EngineError> {
+    let (width, height) = picture.dimensions();
+    let scale = f64::from(PREVIEW_SIDE) / f64::from(width.max(height));
+    let picture = if scale < 1.0 {
+        let [width, height] =
+            [width, height].map(|side| ((f64::from(side) * scale).round() as u32).max(1));
+        resize(&picture, width, height, FilterType::Triangle)
+    } else {
+        picture
+    };
+    encode_jpeg(picture, PREVIEW_QUALITY, None)
+}
+
+fn encode_jpeg(
+    picture: RgbImage,
+    quality: u8,
+    exif: Option<Vec<u8>>,
+) -> Result<Vec<u8>, EngineError> {
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
+    if let Some(exif) = exif {
+        encoder.set_exif_metadata(exif).map_err(failed)?;
+    }
+    DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn encode_webp(
+    picture: RgbImage,
+    quality: Option<u8>,
+    exif: Option<Vec<u8>>,
+) -> Result<Vec<u8>, EngineError> {
+    if quality.is_some() {
+        let text = "WebP files are written without loss: ask for no quality, or for JPEG";
+        return Err(EngineError::InvalidInput(text.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+    if let Some(exif) = exif {
+        encoder.set_exif_metadata(exif).map_err(failed)?;
+    }
+    DynamicImage::from(picture).write_with_encoder(encoder).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn encode_png(picture: &RgbImage, json: Option<&str>) -> Result<Vec<u8>, EngineError> {
     let mut bytes = Cursor::new(Vec::new());
     let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.add_text_chunk("Software".to_owned(), ENGINE_VERSION.to_owned()).map_err(failed)?;
-    encoder.add_text_chunk("chandelle".to_owned(), json.to_owned()).map_err(failed)?;
+    if let Some(json) = json {
+        encoder.add_text_chunk("Software".to_owned(), ENGINE_VERSION.to_owned()).map_err(failed)?;
+        encoder.add_text_chunk("chandelle".to_owned(), json.to_owned()).map_err(failed)?;
+    }
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(picture.as_raw()).map_err(failed)?;
     writer.finish().map_err(failed)?;
@@ -173,12 +219,16 @@ mod tests {
         }
     }
 
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 30) as u8, (y * 30) as u8, 90]))
+    }
+
+    fn encode_job(job: &ImageJob) -> Result<EncodedImage, EngineError> {
+        encode_picture(picture(), job, &Origin::new(job, 2, ("tiny", "r1"), [8, 8]))
+    }
+
     fn encode(format: ImageFormat) -> EncodedImage {
-        let job = job(format);
-        let origin = Origin::new(&job, 2, ("tiny", "r1"), [8, 8]);
-        let picture =
-            RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 30) as u8, (y * 30) as u8, 90]));
-        encode_picture(picture, &job, &origin).unwrap()
+        encode_job(&job(format)).unwrap()
     }
 
     #[test]
@@ -211,6 +261,49 @@ mod tests {
         let json = &text.iter().find(|chunk| chunk.keyword == "chandelle").unwrap().text;
         let origin: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(origin["prompt"], "un château «rouge» 🏰");
+    }
+
+    #[test]
+    fn a_file_without_metadata_says_nothing_of_how_it_was_made() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
+            let encoded = encode_job(&ImageJob { metadata: false, ..job(format) }).unwrap();
+            let text = String::from_utf8_lossy(&encoded.bytes);
+            for part in ["seed", "tiny", "chandelle", "Software", "EXIF", "Exif"] {
+                assert!(!text.contains(part), "{format:?} still says {part}");
+            }
+            let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap();
+            assert_eq!(pixels(&encoded.bytes), pixels(&encode(format).bytes));
+        }
+    }
+
+    #[test]
+    fn quality_decides_the_size_of_a_jpeg() {
+        let size = |quality| {
+            let job = ImageJob { quality, ..job(ImageFormat::Jpeg) };
+            encode_job(&job).unwrap().bytes.len()
+        };
+        assert!(size(Some(5)) < size(Some(60)) && size(Some(60)) < size(Some(100)));
+        assert_eq!(size(None), size(Some(JPEG_QUALITY)));
+    }
+
+    #[test]
+    fn a_picture_made_from_a_picture_says_how_far_it_went() {
+        let job = ImageJob { images: vec![picture()], strength: 0.4, ..job(ImageFormat::Png) };
+        let text = String::from_utf8_lossy(&encode_job(&job).unwrap().bytes).into_owned();
+        assert!(text.contains("\"strength\":0.4"));
+        assert!(!String::from_utf8_lossy(&encode(ImageFormat::Png).bytes).contains("strength"));
+    }
+
+    #[test]
+    fn a_preview_is_a_small_jpeg_and_never_enlarged() {
+        let size = |width, height| {
+            let jpeg = encode_preview(RgbImage::new(width, height)).unwrap();
+            assert_eq!(image::guess_format(&jpeg).unwrap(), image::ImageFormat::Jpeg);
+            let read = image::load_from_memory(&jpeg).unwrap();
+            (read.width(), read.height())
+        };
+        assert_eq!(size(1024, 768), (256, 192));
+        assert_eq!(size(96, 64), (96, 64));
     }
 
     #[test]

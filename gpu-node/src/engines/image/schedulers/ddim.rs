@@ -34,21 +34,10 @@ impl Ddim {
         let clip = config.clip_sample.unwrap_or(true).then_some(config.clip_sample_range);
         Ok(Self { prediction: config.prediction, timesteps, alphas, clip })
     }
-}
 
-impl Scheduler for Ddim {
-    fn timesteps(&self) -> &[f64] {
-        &self.timesteps
-    }
-
-    fn step(
-        &mut self,
-        step: usize,
-        output: &Tensor,
-        sample: &Tensor,
-        _noise: Option<&Tensor>,
-    ) -> Result<Tensor> {
-        let (alpha, after) = self.alphas[step];
+    /// The clean sample and the noise in a sample.
+    fn parts(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (alpha, _) = self.alphas[step];
         let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
         let (original, epsilon) = match self.prediction {
             Prediction::Epsilon => {
@@ -68,6 +57,33 @@ impl Scheduler for Ddim {
             Some(range) => original.clamp(-range, range)?,
             None => original,
         };
+        Ok((original, epsilon))
+    }
+}
+
+impl Scheduler for Ddim {
+    fn timesteps(&self) -> &[f64] {
+        &self.timesteps
+    }
+
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let (alpha, _) = self.alphas[step];
+        combine((alpha.sqrt(), sample), ((1.0 - alpha).sqrt(), noise))
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        Ok(self.parts(step, output, sample)?.0)
+    }
+
+    fn step(
+        &mut self,
+        step: usize,
+        output: &Tensor,
+        sample: &Tensor,
+        _noise: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (original, epsilon) = self.parts(step, output, sample)?;
+        let (_, after) = self.alphas[step];
         combine((after.sqrt(), &original), ((1.0 - after).sqrt(), &epsilon))
     }
 }

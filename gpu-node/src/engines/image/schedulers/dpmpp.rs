@@ -57,6 +57,20 @@ impl Scheduler for DpmppMultistep {
         &self.timesteps
     }
 
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let (alpha, sigma, _) = self.levels(step);
+        combine((alpha, sample), (sigma, noise))
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        let (alpha, sigma, _) = self.levels(step);
+        match self.prediction {
+            Prediction::Epsilon => combine((1.0 / alpha, sample), (-sigma / alpha, output)),
+            Prediction::Sample => Ok(output.clone()),
+            Prediction::VPrediction => combine((alpha, sample), (-sigma, output)),
+        }
+    }
+
     fn step(
         &mut self,
         step: usize,
@@ -64,12 +78,8 @@ impl Scheduler for DpmppMultistep {
         sample: &Tensor,
         _noise: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let (alpha, sigma, lambda) = self.levels(step);
-        let original = match self.prediction {
-            Prediction::Epsilon => combine((1.0 / alpha, sample), (-sigma / alpha, output))?,
-            Prediction::Sample => output.clone(),
-            Prediction::VPrediction => combine((alpha, sample), (-sigma, output))?,
-        };
+        let (_, sigma, lambda) = self.levels(step);
+        let original = self.original(step, output, sample)?;
         let (next_alpha, next_sigma, next_lambda) = self.levels(step + 1);
         let width = next_lambda - lambda;
         // `1 − e^−h`, which is 1 where the last sigma is zero and h infinite.

@@ -34,6 +34,22 @@ impl Sigmas {
         1.0 / (self.sigmas[step].powi(2) + 1.0).sqrt()
     }
 
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        combine((1.0, sample), (self.sigmas[step], noise))
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        let sigma = self.sigmas[step];
+        match self.prediction {
+            Prediction::Epsilon => combine((1.0, sample), (-sigma, output)),
+            Prediction::Sample => Ok(output.clone()),
+            Prediction::VPrediction => {
+                let variance = sigma * sigma + 1.0;
+                combine((-sigma / variance.sqrt(), output), (1.0 / variance, sample))
+            }
+        }
+    }
+
     /// The sample moved along the derivative from its sigma to `target`.
     fn advance(
         &self,
@@ -42,18 +58,9 @@ impl Sigmas {
         output: &Tensor,
         sample: &Tensor,
     ) -> Result<Tensor> {
-        let sigma = self.sigmas[step];
-        let original = match self.prediction {
-            Prediction::Epsilon => combine((1.0, sample), (-sigma, output))?,
-            Prediction::Sample => output.clone(),
-            Prediction::VPrediction => {
-                let variance = sigma * sigma + 1.0;
-                combine((-sigma / variance.sqrt(), output), (1.0 / variance, sample))?
-            }
-        };
         // sample + (sample − original) / sigma · (target − sigma)
-        let ratio = target / sigma;
-        combine((ratio, sample), (1.0 - ratio, &original))
+        let ratio = target / self.sigmas[step];
+        combine((ratio, sample), (1.0 - ratio, &self.original(step, output, sample)?))
     }
 }
 
@@ -76,6 +83,14 @@ impl Scheduler for Euler {
 
     fn input_scale(&self, step: usize) -> f64 {
         self.0.input_scale(step)
+    }
+
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        self.0.add_noise(step, sample, noise)
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.0.original(step, output, sample)
     }
 
     fn step(
@@ -115,6 +130,14 @@ impl Scheduler for EulerAncestral {
 
     fn draws_noise(&self) -> bool {
         true
+    }
+
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        self.0.add_noise(step, sample, noise)
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.0.original(step, output, sample)
     }
 
     fn step(

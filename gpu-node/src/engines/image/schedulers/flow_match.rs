@@ -154,6 +154,21 @@ impl Scheduler for FlowMatchEuler {
         &self.timesteps
     }
 
+    /// The reference rounds the steps it leaves out here, and the steps it runs for other samplers.
+    fn first_step(&self, strength: f64) -> usize {
+        let steps = self.timesteps.len() as f64;
+        (steps - (steps * strength).min(steps)) as usize
+    }
+
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let sigma = self.sigmas[step];
+        combine((sigma, noise), (1.0 - sigma, sample))
+    }
+
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        combine((1.0, sample), (-self.sigmas[step], output))
+    }
+
     fn step(
         &mut self,
         step: usize,

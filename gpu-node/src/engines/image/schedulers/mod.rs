@@ -34,6 +34,19 @@ pub trait Scheduler {
         false
     }
 
+    /// The step with which a run begins that goes this far from its picture, 0 to 1; as many as there are
+    /// steps where none is left to run.
+    fn first_step(&self, strength: f64) -> usize {
+        let steps = self.timesteps().len();
+        steps - ((steps as f64 * strength) as usize).min(steps)
+    }
+
+    /// A clean sample under as much noise as there is before a step.
+    fn add_noise(&self, step: usize, sample: &Tensor, noise: &Tensor) -> Result<Tensor>;
+
+    /// The clean sample that the model's output at a step points to.
+    fn original(&self, step: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor>;
+
     /// From the sample before a step and the model's output to the sample after it. `noise` has the sample's
     /// shape where [`Scheduler::draws_noise`] says so.
     fn step(

@@ -7,13 +7,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde_json::json;
 
-use super::{
-    resnet::NormConfig,
-    unet_blocks::{Block, BlockConfig, MidBlock},
-};
+use super::unet_blocks::{Block, BlockConfig, MidBlock};
 use crate::engines::{
     checkpoint::load_weights,
     config_file::ConfigFile,
+    image::resnet::NormConfig,
     layers::{
         Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, cat_channels,
         from_channels_first, map_size, to_channels_first, upsample_nearest,

@@ -3,10 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use super::{
-    resnet::{NormConfig, ResnetBlock},
-    transformer::{SpatialTransformer, TransformerConfig},
-};
+use super::transformer::{SpatialTransformer, TransformerConfig};
+use crate::engines::image::resnet::{NormConfig, ResnetBlock};
 
 /// The sizes of one block.
 #[derive(Debug, Clone, Copy)]

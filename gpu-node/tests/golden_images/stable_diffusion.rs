@@ -1,68 +1,31 @@
 //! The tiny Stable Diffusion against the reference libraries, part by part and as a whole.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
-mod golden;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, IndexOp, Tensor};
-use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::{
-    Engine, EngineError, Sink, Stopped,
+    Engine, EngineError,
     image::{
-        ImageEvent, ImageJob,
-        stable_diffusion::{
-            ClipTextEncoder, Denoising, PipelineOptions, PromptTokenizer, StableDiffusion, UNet,
-            Vae,
-        },
+        EncodedImage, ImageEvent, ImageJob, Vae,
+        pipeline::{Denoising, LatentModel, Pipeline},
+        stable_diffusion::{Guided, StableDiffusion, UNet},
+        text_encoders::{ClipTextEncoder, PromptTokenizer},
     },
 };
-use serde_json::{Value, json};
+use image::{Rgb, RgbImage};
+use serde_json::json;
 use shared::node::image::{ImageFormat, SchedulerKind};
-use tempfile::TempDir;
 
-fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = difference(found, expected);
-    eprintln!("{what}: differs by {difference:.1e}");
-    assert!(difference < TOLERANCE, "{what} differs by {difference:e}");
+use crate::support::{
+    self, Events, assert_close, assert_far, difference, job, options, with_setting,
+};
+
+fn tiny() -> PathBuf {
+    support::tiny("stable-diffusion")
 }
 
-/// For tests that change something on purpose: a golden that does not notice proves nothing.
-fn assert_far(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = difference(found, expected);
-    eprintln!("{what}: differs by {difference:.1e}, as it should");
-    assert!(difference > 20.0 * TOLERANCE, "the golden does not notice {what}: {difference:e}");
-}
-
-struct Steps {
-    seen: Vec<u32>,
-    stop_after: u32,
-}
-
-impl Sink<ImageEvent> for Steps {
-    fn emit(&mut self, event: ImageEvent) -> Result<(), Stopped> {
-        let ImageEvent::Step { step, .. } = event else { return Ok(()) };
-        self.seen.push(step);
-        if step >= self.stop_after { Err(Stopped) } else { Ok(()) }
-    }
-}
-
-fn all_steps() -> Steps {
-    Steps { seen: Vec::new(), stop_after: u32::MAX }
-}
-
-/// A copy of one part with one setting changed.
-fn changed(part: &str, key: &str, value: Value) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(tiny().join(part)).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-    }
-    let path = folder.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config[key] = value;
-    std::fs::write(path, config.to_string()).unwrap();
-    folder
+fn golden(name: &str) -> std::collections::HashMap<String, Tensor> {
+    support::golden("stable-diffusion", name)
 }
 
 fn text_encoder(folder: &Path) -> ClipTextEncoder {
@@ -73,35 +36,12 @@ fn unet(folder: &Path) -> UNet {
     UNet::load(folder, DType::F32, &Device::Cpu).unwrap()
 }
 
-fn pipeline() -> StableDiffusion {
-    let options = PipelineOptions {
-        model: "tiny".into(),
-        revision: "golden".into(),
-        upscale: 1,
-        device: Device::Cpu,
-        dtype: DType::F32,
-    };
-    StableDiffusion::load(&tiny(), options).unwrap()
+fn pipeline() -> Pipeline<StableDiffusion> {
+    Pipeline::new(StableDiffusion::load(&tiny(), &options()).unwrap(), options())
 }
 
-fn job() -> ImageJob {
-    ImageJob {
-        prompt: "a red fish on the left".into(),
-        negative_prompt: "blue".into(),
-        width: 24,
-        height: 16,
-        steps: 2,
-        guidance: 5.0,
-        seed: 7,
-        scheduler: SchedulerKind::Ddim,
-        num_images: 1,
-        format: ImageFormat::Png,
-        quality: None,
-        images: Vec::new(),
-        strength: 1.0,
-        previews: 0,
-        metadata: true,
-    }
+fn pictures(job: ImageJob) -> Vec<EncodedImage> {
+    pipeline().run(job, &mut Events::all()).unwrap()
 }
 
 fn prompts() -> Vec<String> {
@@ -135,7 +75,7 @@ fn the_text_encoder_agrees_with_either_kind_of_keys_and_either_activation() {
         assert_close(part, &out, &golden["out"]);
         assert_far("the activation", &out, &gelu["out"]);
     }
-    let folder = changed("text_encoder", "hidden_act", json!("gelu"));
+    let folder = with_setting(&tiny().join("text_encoder"), "hidden_act", json!("gelu"));
     let out = text_encoder(folder.path()).forward(&ids).unwrap();
     assert_close("text encoder with gelu", &out, &gelu["out"]);
 }
@@ -182,7 +122,7 @@ fn the_goldens_notice_a_wrong_unet_configuration() {
         ("norm_num_groups", json!(4)),
         ("norm_eps", json!(1e-2)),
     ] {
-        let folder = changed("unet", key, value);
+        let folder = with_setting(&tiny().join("unet"), key, value);
         let out = unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"]).unwrap();
         assert_far(key, &out, &golden["out_321"]);
     }
@@ -197,11 +137,11 @@ fn an_unsupported_configuration_is_refused_by_name() {
         ("down_block_types", json!(["AttnDownBlock2D", "DownBlock2D"])),
         ("mid_block_type", json!("UNetMidBlock2DSimpleCrossAttn")),
     ] {
-        let folder = changed("unet", key, value);
+        let folder = with_setting(&tiny().join("unet"), key, value);
         let error = UNet::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
     }
-    let folder = changed("vae", "latents_mean", json!([0.1]));
+    let folder = with_setting(&tiny().join("vae"), "latents_mean", json!([0.1]));
     let error = Vae::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("latents_mean"), "{error}");
 }
@@ -210,12 +150,12 @@ fn an_unsupported_configuration_is_refused_by_name() {
 fn the_vae_agrees_both_ways() {
     let golden = golden("vae");
     let vae = Vae::load(&tiny().join("vae"), DType::F32, &Device::Cpu).unwrap();
-    let (mean, log_variance) = vae.encode(&golden["pictures"]).unwrap();
+    let (mean, log_variance) = vae.moments(&golden["pictures"]).unwrap();
     assert_close("vae mean", &mean, &golden["mean"]);
     assert_close("vae variance", &log_variance, &golden["log_variance"]);
     assert_close("vae decoder", &vae.decode(&golden["latents"]).unwrap(), &golden["decoded"]);
 
-    let folder = changed("vae", "scaling_factor", json!(0.13025));
+    let folder = with_setting(&tiny().join("vae"), "scaling_factor", json!(0.13025));
     let other = Vae::load_decoder(folder.path(), DType::F32, &Device::Cpu).unwrap();
     assert_far(
         "the scaling factor",
@@ -229,23 +169,25 @@ fn a_whole_run_agrees_with_and_without_guidance() {
     let golden = golden("pipeline");
     let engine = pipeline();
     let text = |prompts: [&str; 2]| {
-        let parts = prompts.map(|prompt| engine.encode_prompt(prompt).unwrap());
+        let parts = prompts.map(|prompt| engine.model().encode_prompt(prompt).unwrap());
         Tensor::cat(&parts, 0).unwrap()
     };
     let towards = text(["a red fish on the left", "blue house"]);
     let away = text(["blue", "the red"]);
     let job = job();
-    let run = |text: (&Tensor, Option<&Tensor>)| {
-        let text = (text.0.clone(), text.1.cloned());
-        let denoising = Denoising { job: &job, text, noise: golden["noise"].clone() };
-        engine.denoise(&denoising, &mut all_steps()).unwrap()
+    let run = |text: &Tensor, away: Option<&Tensor>| {
+        let condition =
+            Guided { text: text.clone(), away: away.map(|away| (away.clone(), job.guidance)) };
+        let noise = |_| Ok(golden["noise"].clone());
+        let denoising = Denoising { job: &job, condition: &condition, start: None, noise: &noise };
+        engine.denoise(&denoising, &mut Events::all()).unwrap()
     };
-    let latents = run((&towards, Some(&away)));
+    let latents = run(&towards, Some(&away));
     assert_close("latents with guidance", &latents, &golden["latents"]);
-    assert_close("latents without", &run((&towards, None)), &golden["without_guidance"]);
-    assert_far("swapped guidance", &run((&away, Some(&towards))), &golden["latents"]);
+    assert_close("latents without", &run(&towards, None), &golden["without_guidance"]);
+    assert_far("swapped guidance", &run(&away, Some(&towards)), &golden["latents"]);
 
-    let pictures = engine.decode(&latents).unwrap();
+    let pictures = engine.model().decode(&latents).unwrap();
     let pictures = ((pictures * 0.5).unwrap() + 0.5).unwrap().clamp(0.0, 1.0).unwrap();
     assert_close("pictures", &pictures, &golden["pictures"]);
 }
@@ -255,11 +197,11 @@ fn a_picture_is_the_same_again_alone_and_in_a_batch() {
     let mut engine = pipeline();
     for scheduler in [SchedulerKind::Ddim, SchedulerKind::EulerAncestral] {
         let batch = ImageJob { num_images: 3, scheduler, ..job() };
-        let pictures = engine.run(batch.clone(), &mut all_steps()).unwrap();
-        assert_eq!(pictures, engine.run(batch, &mut all_steps()).unwrap());
+        let pictures = engine.run(batch.clone(), &mut Events::all()).unwrap();
+        assert_eq!(pictures, engine.run(batch, &mut Events::all()).unwrap());
         assert_eq!(pictures.iter().map(|picture| picture.seed).collect::<Vec<_>>(), [7, 8, 9]);
         let alone = ImageJob { seed: 9, scheduler, ..job() };
-        assert_eq!(engine.run(alone, &mut all_steps()).unwrap(), pictures[2..]);
+        assert_eq!(engine.run(alone, &mut Events::all()).unwrap(), pictures[2..]);
         assert_ne!(pictures[0].bytes, pictures[1].bytes);
     }
 }
@@ -268,7 +210,7 @@ fn a_picture_is_the_same_again_alone_and_in_a_batch() {
 fn a_picture_does_not_depend_on_the_number_of_threads() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| pipeline().run(job(), &mut all_steps()).unwrap())
+        pool.install(|| pipeline().run(job(), &mut Events::all()).unwrap())
     };
     assert_eq!(run(1), run(5));
 }
@@ -284,7 +226,7 @@ fn every_scheduler_and_format_gives_a_picture_of_the_asked_size() {
     ] {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
             let job = ImageJob { scheduler, format, steps: 3, ..job() };
-            let pictures = engine.run(job, &mut all_steps()).unwrap();
+            let pictures = engine.run(job, &mut Events::all()).unwrap();
             let picture = image::load_from_memory(&pictures[0].bytes).unwrap();
             assert_eq!((picture.width(), picture.height()), (24, 16));
         }
@@ -293,15 +235,82 @@ fn every_scheduler_and_format_gives_a_picture_of_the_asked_size() {
 
 #[test]
 fn a_run_stops_at_the_step_where_nobody_listens_any_more() {
-    let mut sink = Steps { seen: Vec::new(), stop_after: 2 };
-    let outcome = pipeline().run(ImageJob { steps: 9, ..job() }, &mut sink);
+    let mut events = Events { seen: Vec::new(), stop_after: 2 };
+    let outcome = pipeline().run(ImageJob { steps: 9, ..job() }, &mut events);
     assert!(matches!(outcome, Err(EngineError::Cancelled)));
-    assert_eq!(sink.seen, [1, 2]);
+    assert_eq!(events.steps(), [(1, 9), (2, 9)]);
+}
+
+#[test]
+fn a_run_from_a_picture_leaves_out_the_first_steps() {
+    let picture = RgbImage::from_fn(40, 16, |x, y| Rgb([x as u8 * 6, y as u8 * 15, 90]));
+    let from = |strength: f64| ImageJob {
+        images: vec![picture.clone()],
+        strength,
+        steps: 5,
+        num_images: 2,
+        ..job()
+    };
+    let mut events = Events::all();
+    let run = |strength, events: &mut Events| pipeline().run(from(strength), events).unwrap();
+    let near = run(0.5, &mut events);
+    assert_eq!(events.steps(), [(1, 2), (2, 2)]);
+    assert_ne!(near[0].bytes, near[1].bytes);
+    let alone = ImageJob { seed: 8, num_images: 1, ..from(0.5) };
+    assert_eq!(pictures(alone)[0].bytes, near[1].bytes);
+    let mut events = Events::all();
+    assert_ne!(run(1.0, &mut events)[0].bytes, near[0].bytes);
+    assert_eq!(events.steps().len(), 5);
+    let mut events = Events::all();
+    run(0.0, &mut events);
+    assert!(events.seen.is_empty());
+
+    let outcome = pipeline().run(from(0.1), &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("no step is left") };
+    assert_eq!(text, "strength 0.1 of 5 steps leaves no step to run: it needs at least 10 steps");
+}
+
+#[test]
+fn a_model_that_starts_from_words_refuses_a_picture() {
+    let options = support::options();
+    let none = gpu_node::engines::image::pipeline::PipelineOptions { input_images: 0, ..options };
+    let mut engine = Pipeline::new(StableDiffusion::load(&tiny(), &none).unwrap(), none);
+    let job = ImageJob { images: vec![RgbImage::new(8, 8)], ..job() };
+    let outcome = engine.run(job, &mut Events::all());
+    assert!(matches!(outcome, Err(EngineError::InvalidInput(_))));
+}
+
+#[test]
+fn previews_come_between_the_steps_for_each_picture_and_change_nothing() {
+    for scheduler in [
+        SchedulerKind::Ddim,
+        SchedulerKind::Euler,
+        SchedulerKind::EulerAncestral,
+        SchedulerKind::DpmppMultistep,
+    ] {
+        let job = ImageJob { steps: 6, num_images: 2, scheduler, ..job() };
+        let mut events = Events::all();
+        let with = pipeline().run(ImageJob { previews: 2, ..job.clone() }, &mut events).unwrap();
+        let seen: Vec<(u32, u32)> = events
+            .seen
+            .iter()
+            .filter_map(|event| match event {
+                ImageEvent::Preview { index, step, jpeg } => {
+                    let preview = image::load_from_memory(jpeg).unwrap();
+                    assert_eq!((preview.width(), preview.height()), (24, 16));
+                    Some((*step, *index))
+                }
+                ImageEvent::Step { .. } => None,
+            })
+            .collect();
+        assert_eq!(seen, [(2, 0), (2, 1), (4, 0), (4, 1)]);
+        assert_eq!(with, pictures(job));
+    }
 }
 
 #[test]
 fn a_size_the_model_cannot_make_is_the_callers_mistake() {
-    let outcome = pipeline().run(ImageJob { width: 22, ..job() }, &mut all_steps());
+    let outcome = pipeline().run(ImageJob { width: 22, ..job() }, &mut Events::all());
     let Err(EngineError::InvalidInput(text)) = outcome else { panic!("22 is no multiple of 4") };
     assert_eq!(text, "width and height must be multiples of 4, not 22");
 }
@@ -310,10 +319,10 @@ fn a_size_the_model_cannot_make_is_the_callers_mistake() {
 fn numbers_gone_astray_are_an_error_and_no_black_picture() {
     let engine = pipeline();
     let job = job();
-    let text = engine.encode_prompt("a fish").unwrap();
-    let noise = Tensor::full(f32::INFINITY, (1, 4, 4, 4), &Device::Cpu).unwrap();
-    let denoising = Denoising { job: &job, text: (text, None), noise };
-    let outcome = engine.denoise(&denoising, &mut all_steps());
+    let condition = Guided { text: engine.model().encode_prompt("a fish").unwrap(), away: None };
+    let noise = |_| Tensor::full(f32::INFINITY, (1, 4, 4, 4), &Device::Cpu);
+    let denoising = Denoising { job: &job, condition: &condition, start: None, noise: &noise };
+    let outcome = engine.denoise(&denoising, &mut Events::all());
     assert!(matches!(outcome, Err(EngineError::Failed(_))));
 }
 

@@ -1,4 +1,4 @@
-//! The autoencoder between pictures and latents: `vae/` of the Stable Diffusion family (AutoencoderKL).
+//! The autoencoder between pictures and latents: `vae/` of latent diffusion models (AutoencoderKL).
 
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl VaeConfig {
     }
 }
 
-/// Both halves of the autoencoder. A text-to-image run needs the decoder alone.
+/// Both halves of the autoencoder. A run from words alone needs the decoder alone.
 #[derive(Debug)]
 pub struct Vae {
     encoder: Option<Encoder>,
@@ -120,13 +120,22 @@ impl Vae {
         self.downsampling
     }
 
-    /// From scaled latents, as the UNet sees them, to pictures in −1 … 1.
+    /// From scaled latents, as the denoiser sees them, to pictures in −1 … 1.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         self.decoder.forward(&((latents / self.scaling_factor)? + self.shift_factor)?)
     }
 
+    /// Scaled latents of pictures in −1 … 1, drawn from what the encoder says of each; one picture may
+    /// stand for all of `noise`.
+    pub fn encode(&self, pictures: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let (mean, log_variance) = self.moments(pictures)?;
+        let spread = (log_variance * 0.5)?.exp()?;
+        let latents = noise.broadcast_mul(&spread)?.broadcast_add(&mean)?;
+        (latents - self.shift_factor)? * self.scaling_factor
+    }
+
     /// The mean and the logarithm of the variance of a picture's unscaled latents.
-    pub fn encode(&self, pictures: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub fn moments(&self, pictures: &Tensor) -> Result<(Tensor, Tensor)> {
         let Some(encoder) = &self.encoder else { bail!("the encoder was not loaded") };
         let moments = encoder.forward(pictures)?;
         let mean = moments.narrow(1, 0, self.latent_channels)?;

@@ -7,13 +7,13 @@ use crate::engines::layers::{Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, St
 
 /// What all norms of a model share.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NormConfig {
-    pub(super) groups: usize,
-    pub(super) eps: f64,
+pub(in crate::engines::image) struct NormConfig {
+    pub(in crate::engines::image) groups: usize,
+    pub(in crate::engines::image) eps: f64,
 }
 
 #[derive(Debug)]
-pub(super) struct ResnetBlock {
+pub(in crate::engines::image) struct ResnetBlock {
     norm1: SiluAfter<GroupNorm>,
     conv1: Conv2d,
     /// From the time embedding; the VAE has none.
@@ -24,7 +24,7 @@ pub(super) struct ResnetBlock {
 }
 
 impl ResnetBlock {
-    pub(super) fn load(
+    pub(in crate::engines::image) fn load(
         (inputs, outputs): (usize, usize),
         time_width: Option<usize>,
         norm: NormConfig,
@@ -44,7 +44,11 @@ impl ResnetBlock {
     }
 
     /// `time` is the time embedding after its SiLU.
-    pub(super) fn forward(&self, xs: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
+    pub(in crate::engines::image) fn forward(
+        &self,
+        xs: &Tensor,
+        time: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let hidden = self.norm1.forward(xs)?;
         let hidden = match (&self.time, time) {
             (Some(projection), Some(time)) => {

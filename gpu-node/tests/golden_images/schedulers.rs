@@ -1,16 +1,14 @@
 //! Every sampler against the reference library on the same model outputs, step by step.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
-
-mod golden;
 
 use std::path::Path;
 
 use candle_core::{Device, IndexOp, Tensor};
-use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::image::schedulers::{ScheduleConfig, scheduler};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::node::image::SchedulerKind;
+
+use crate::support::{TOLERANCE, difference, golden, tiny};
 
 #[derive(Deserialize)]
 struct Case {
@@ -20,7 +18,8 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(tiny().join("golden/schedulers.json")).unwrap();
+    let text =
+        std::fs::read_to_string(tiny("stable-diffusion").join("golden/schedulers.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -32,7 +31,7 @@ fn read(config: &Value) -> candle_core::Result<ScheduleConfig> {
 
 /// The largest difference over all steps, each from the reference's own sample before it.
 fn worst_step(case: &Case, config: &Value, index: usize) -> f64 {
-    let golden = golden("schedulers");
+    let golden = golden("stable-diffusion", "schedulers");
     let part = |name: &str| golden[&format!("{index}.{name}")].clone();
     let outputs = &golden[&format!("outputs.{}", case.steps)];
     let mut scheduler = scheduler(case.scheduler, &read(config).unwrap(), case.steps).unwrap();
@@ -65,7 +64,7 @@ fn every_step_of_every_configuration_agrees() {
 
 #[test]
 fn a_run_from_the_same_noise_ends_in_the_same_place() {
-    let golden = golden("schedulers");
+    let golden = golden("stable-diffusion", "schedulers");
     for (index, case) in cases().iter().enumerate() {
         let mut scheduler =
             scheduler(case.scheduler, &read(&case.config).unwrap(), case.steps).unwrap();

@@ -1,6 +1,6 @@
 //! The CLIP text encoder (Radford et al. 2021): token ids to one vector per position.
 //!
-//! <https://arxiv.org/abs/2103.00020>; weights as in `text_encoder/` of the Stable Diffusion family.
+//! <https://arxiv.org/abs/2103.00020>; weights as in `text_encoder/` of diffusers' folders.
 
 use std::path::Path;
 

@@ -1,0 +1,186 @@
+//! A whole run of any latent model: noise to latents, step by step, to the bytes of files.
+
+mod denoise;
+mod pixels;
+
+use std::path::Path;
+
+use candle_core::{DType, Device, IndexOp, Tensor};
+
+use super::{
+    EncodedImage, ImageEvent, ImageJob, Vae,
+    noise::normal_noise,
+    picture::{Origin, encode_picture},
+    schedulers::Scheduler,
+};
+use crate::engines::{Engine, EngineError, Sink};
+pub use denoise::{Denoising, Noise};
+use pixels::{from_picture, to_picture};
+
+/// What one family of models gives; [`Pipeline`] does the rest.
+pub trait LatentModel: Send {
+    /// The words of a job, encoded for every picture of it, the negative ones included where guidance asks
+    /// for them, with whatever else the model is told about the job.
+    type Condition;
+
+    /// Both sides of a picture, before the upscale, are multiples of it.
+    fn size_multiple(&self) -> usize;
+
+    /// Channels, height and width of the latents of one picture of a size in pixels.
+    fn latent_dims(&self, height: usize, width: usize) -> [usize; 3];
+
+    /// `native` is the height and width in pixels, before the upscale.
+    fn condition(&self, job: &ImageJob, native: [usize; 2])
+    -> Result<Self::Condition, EngineError>;
+
+    /// The sampler of a job; an error is the caller's mistake.
+    fn scheduler(
+        &self,
+        job: &ImageJob,
+        latent: [usize; 3],
+    ) -> candle_core::Result<Box<dyn Scheduler>>;
+
+    /// The model's output, guidance applied, in f32, for latents `(pictures, channels, height, width)`.
+    fn predict(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        condition: &Self::Condition,
+    ) -> candle_core::Result<Tensor>;
+
+    /// Scaled latents of pictures `(1 or as many as noise, 3, height, width)` in −1 … 1, for a run that
+    /// starts from one; `noise` is standard normal and has the shape of the result.
+    fn encode(&self, pictures: &Tensor, noise: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// Pictures in −1 … 1 of scaled latents.
+    fn decode(&self, latents: &Tensor) -> candle_core::Result<Tensor>;
+
+    fn device(&self) -> &Device;
+
+    /// Whether a run starts from a job's picture; if not, `condition` reads a job's pictures.
+    fn starts_from_picture(&self) -> bool {
+        true
+    }
+}
+
+/// What a pipeline and its model must know beside the model's files.
+#[derive(Debug, Clone)]
+pub struct PipelineOptions {
+    /// Written into the pictures.
+    pub model: String,
+    pub revision: String,
+    /// The delivered picture is this many times larger than what the model made.
+    pub upscale: u32,
+    /// Pictures a job may bring.
+    pub input_images: u32,
+    pub device: Device,
+    /// Of the denoiser and the text encoders.
+    pub dtype: DType,
+}
+
+impl PipelineOptions {
+    /// The autoencoder in one folder, with the encoder only where pictures are read. In half precision most
+    /// decoders overflow into black pictures, so it computes in f32.
+    pub(super) fn load_vae(&self, folder: &Path) -> candle_core::Result<Vae> {
+        match self.input_images {
+            0 => Vae::load_decoder(folder, DType::F32, &self.device),
+            _ => Vae::load(folder, DType::F32, &self.device),
+        }
+    }
+}
+
+/// The draw of the noise that an encoded picture is sampled with: beyond those of any step.
+const ENCODING_DRAW: u64 = u64::MAX;
+
+/// A model with all that turns its latents into files.
+pub struct Pipeline<M> {
+    model: M,
+    options: PipelineOptions,
+}
+
+impl<M: LatentModel> Pipeline<M> {
+    /// A pipeline around a loaded model.
+    pub fn new(model: M, options: PipelineOptions) -> Self {
+        Self { model, options }
+    }
+
+    /// The model inside.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// Height and width that the model itself makes for a job's size.
+    fn native_size(&self, job: &ImageJob) -> Result<[usize; 2], EngineError> {
+        let upscale = self.options.upscale.max(1);
+        let multiple = self.model.size_multiple() as u32 * upscale;
+        for side in [job.width, job.height] {
+            if side == 0 || !side.is_multiple_of(multiple) {
+                let text = format!("width and height must be multiples of {multiple}, not {side}");
+                return Err(EngineError::InvalidInput(text));
+            }
+        }
+        Ok([job.height, job.width].map(|side| (side / upscale) as usize))
+    }
+
+    /// Each picture draws from its own seed, so it is the same alone and in a batch.
+    fn noise(&self, job: &ImageJob, draw: u64, latent: [usize; 3]) -> candle_core::Result<Tensor> {
+        let [channels, height, width] = latent;
+        let numbers: Vec<f32> = (0..job.num_images)
+            .flat_map(|index| normal_noise(job.seed_of(index), draw, channels * height * width))
+            .collect();
+        let dims = (job.num_images as usize, channels, height, width);
+        Tensor::from_vec(numbers, dims, self.model.device())
+    }
+
+    /// The latents of the picture a job starts from, if it brings one.
+    fn start(
+        &self,
+        job: &ImageJob,
+        native: [usize; 2],
+        latent: [usize; 3],
+    ) -> Result<Option<Tensor>, EngineError> {
+        if job.images.len() > self.options.input_images as usize {
+            let text = format!("this model reads at most {} pictures", self.options.input_images);
+            return Err(EngineError::InvalidInput(text));
+        }
+        let Some(picture) = job.images.first().filter(|_| self.model.starts_from_picture()) else {
+            return Ok(None);
+        };
+        let pixels = from_picture(picture, native, self.model.device())?;
+        let noise = self.noise(job, ENCODING_DRAW, latent)?;
+        Ok(Some(self.model.encode(&pixels, &noise)?))
+    }
+}
+
+impl<M: LatentModel> Engine for Pipeline<M> {
+    type Input = ImageJob;
+    type Event = ImageEvent;
+    type Output = Vec<EncodedImage>;
+
+    fn run(
+        &mut self,
+        job: ImageJob,
+        sink: &mut dyn Sink<ImageEvent>,
+    ) -> Result<Vec<EncodedImage>, EngineError> {
+        let native = self.native_size(&job)?;
+        let [height, width] = native;
+        let latent = self.model.latent_dims(height, width);
+        let denoising = Denoising {
+            job: &job,
+            condition: &self.model.condition(&job, native)?,
+            start: self.start(&job, native, latent)?,
+            noise: &|draw| self.noise(&job, draw, latent),
+        };
+        let latents = self.denoise(&denoising, sink)?;
+        let model = (self.options.model.as_str(), self.options.revision.as_str());
+        (0..job.num_images)
+            .map(|index| {
+                // One at a time: decoding takes the most memory of a run.
+                let latents = latents.narrow(0, index as usize, 1)?;
+                let picture = to_picture(&self.model.decode(&latents)?.i(0)?)?;
+                let native = [width as u32, height as u32];
+                encode_picture(picture, &job, &Origin::new(&job, index, model, native))
+            })
+            .collect()
+    }
+}
