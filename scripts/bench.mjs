@@ -1,4 +1,4 @@
-// Speed and size against peers, in one run: `npm run bench [-- edge|node|text]`. Writes docs/benchmarks/.
+// Speed and size against peers, in one run: `npm run bench [-- edge|node|text|image]`. Writes docs/benchmarks/.
 
 import { ensureSetup } from './lib/setup.mjs';
 import { report } from './bench/report.mjs';
@@ -31,4 +31,10 @@ if (isWanted('text')) {
   const { benchText } = await import('./bench/text.mjs');
   const { rows, notes } = benchText();
   report('text', 'Text against llama.cpp', ['file', 'what', 'ours, tokens/s', 'llama.cpp, tokens/s', 'ratio', 'target'], rows, notes);
+}
+
+if (isWanted('image')) {
+  const { benchImage } = await import('./bench/image.mjs');
+  const { rows, notes } = benchImage();
+  report('image', 'Image models against diffusers', ['what', 'ours', 'compared to', 'ratio', 'target'], rows, notes);
 }

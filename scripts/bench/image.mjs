@@ -1,0 +1,39 @@
+// Image models on the CPU against diffusers, on the same weights and threads, in turns; and what batching gives.
+
+import { execFileSync } from 'node:child_process';
+import os from 'node:os';
+import { python } from './python.mjs';
+import { median, root } from './report.mjs';
+
+const [RUNS, ROUNDS, SIDE] = [3, 3, 256];
+const folder = `${root}/.local/bench-image`;
+const scripts = `${root}/scripts/bench/image`;
+
+const measured = { unet_ms: 'UNet pass with guidance', vae_ms: 'VAE decoding' };
+
+/** Figures of both, as medians of the rounds, and the ratio of our time to theirs. */
+export function benchImage() {
+  const threads = Math.min(2, os.availableParallelism());
+  python([`${scripts}/make_model.py`, folder], 'node');
+  execFileSync('cargo', ['build', '--release', '--quiet', '-p', 'gpu-node', '--example', 'image_speed'], { cwd: root, stdio: 'inherit' });
+  const program = `${process.env.CARGO_TARGET_DIR ?? `${root}/target`}/release/examples/image_speed`;
+  const settings = [folder, threads, RUNS, SIDE].map(String);
+  const [ours, theirs] = [[], []];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    ours.push(JSON.parse(execFileSync(program, ['parts', ...settings], { encoding: 'utf8' })));
+    theirs.push(JSON.parse(python([`${scripts}/diffusers_speed.py`, ...settings], 'node')));
+  }
+  const rows = Object.entries(measured).map(([name, words]) => {
+    const [our, their] = [ours, theirs].map((runs) => median(runs.map((run) => run[name])));
+    return [`${words}, ${SIDE} × ${SIDE}`, `${Math.round(our)} ms`, `${Math.round(their)} ms`, (our / their).toFixed(2), '≤ 1.2'];
+  });
+  const { apart, together } = JSON.parse(execFileSync(program, ['lane', `${root}/models`, String(threads)], { encoding: 'utf8' }));
+  rows.push(['eight requests for a small scene', `${together.toFixed(1)} a second together`, `${apart.toFixed(1)} a second one by one`, (together / apart).toFixed(2), '≥ 1.3']);
+  const { torch, diffusers } = theirs[0];
+  return {
+    rows,
+    notes: [
+      `The shape of Stable Diffusion 1.5 with random weights in f32, ${threads} threads each, medians of ${ROUNDS} rounds in turns. diffusers ${diffusers}, torch ${torch}. The last row compares the embedded model with itself: requests that wait behind each other in a lane run in one pass.`,
+    ],
+  };
+}
