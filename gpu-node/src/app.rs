@@ -14,12 +14,13 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use shared::limits::JSON_BODY_MAX_BYTES;
+use shared::limits::{IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
 use tokio::{net::TcpListener, time};
 use tower::ServiceBuilder;
 
 use crate::{
     http::{
+        extract::body_limit,
         middleware::{auth, log, request_id},
         openai::{answer_as_openai, chat, completions, embeddings, models},
         respond,
@@ -50,7 +51,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), auth::require_token))
         .layer(DefaultBodyLimit::max(JSON_BODY_MAX_BYTES));
     Router::new()
-        .route("/v1/jobs", post(jobs::create_job))
+        .route("/v1/jobs", post(jobs::create_job).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/jobs/{id}", get(jobs::find_job).delete(jobs::delete_job))
         .route("/v1/jobs/{id}/events", get(jobs::follow_job))
         .route("/v1/jobs/{id}/artifacts/{index}", get(jobs::fetch_artifact))

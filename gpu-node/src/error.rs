@@ -3,6 +3,11 @@
 use shared::errors::FieldError;
 use thiserror::Error;
 
+/// How long somebody who is refused because of a drain should wait: for a restart, or to find another node.
+pub const RETRY_AFTER_DRAIN_MS: u64 = 10_000;
+/// How long somebody whose run failed here should wait before another try.
+const RETRY_AFTER_FAILURE_MS: u64 = 1_000;
+
 /// A request that cannot be served; the text is safe to show.
 #[derive(Debug, Clone, Error)]
 pub enum Error {
@@ -20,6 +25,10 @@ pub enum Error {
     RefusedByModel(String),
     #[error("the body must be application/json")]
     UnsupportedMediaType,
+    #[error("the body must be multipart/form-data or application/json")]
+    NeitherFormNorJson,
+    #[error("the form cannot be read: {0}")]
+    MalformedForm(&'static str),
     #[error("the body must have at most {max_bytes} bytes")]
     BodyTooLarge { max_bytes: usize },
     #[error("the body could not be read to its end")]
@@ -39,6 +48,20 @@ pub enum Error {
     /// `cause` goes to the log only.
     #[error("something went wrong on this node")]
     Internal { cause: String },
+}
+
+impl Error {
+    /// What a caller is told of a run that failed.
+    pub fn of_failure(code: &str, detail: String, is_retryable: bool) -> Self {
+        match code {
+            _ if !is_retryable => Self::RefusedByModel(detail),
+            "draining" => Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_DRAIN_MS },
+            "model_not_loaded" | "out_of_memory" => {
+                Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_FAILURE_MS }
+            }
+            _ => Self::Internal { cause: format!("{code}: {detail}") },
+        }
+    }
 }
 
 /// What serving a request gives.

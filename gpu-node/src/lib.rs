@@ -6,9 +6,10 @@
 //! - [`catalog`]: the models of this node, each with its lane
 //! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
-//! - [`cli`]: the commands that need no server
+//! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
 
 pub mod app;
+pub mod blocking;
 pub mod catalog;
 pub mod cli;
 pub mod config;

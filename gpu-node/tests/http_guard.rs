@@ -2,12 +2,22 @@
 
 mod support;
 
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{Request, StatusCode, header},
 };
+use futures_util::stream;
 use gpu_node::app::{OPENAI_ROUTES, PUBLIC_ROUTES};
 use serde_json::{Value, json};
+use shared::limits::{IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
 use support::{OLD_TOKEN, TestNode, job_id, job_path, order, request};
 
 /// Every route with a method it takes; a new route belongs here.
@@ -170,10 +180,36 @@ async fn a_body_that_is_not_json_is_400() {
 }
 
 #[tokio::test]
-async fn a_body_over_a_mebibyte_is_413() {
+async fn a_body_over_its_routes_limit_is_413_and_says_the_limit() {
     let node = TestNode::start();
-    let body = order(1, &"x".repeat(1024 * 1024));
-    node.create_job(&body).await.problem(413, "payload_too_large");
+    let text = "x".repeat(JSON_BODY_MAX_BYTES);
+    let answer = node.post("/v1/embeddings", &json!({ "model": "m", "input": text })).await;
+    let error = answer.openai_error(413, "request_too_large");
+    assert_eq!(error["message"], "the body must have at most 1048576 bytes");
+
+    let mut with_picture = order(1, "a fish");
+    with_picture["image"]["images"] = json!([text]);
+    let problem = node.create_job(&with_picture).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/image/images/0", "pictures have room");
+    with_picture["image"]["images"] = json!(["x".repeat(IMAGE_BODY_MAX_BYTES)]);
+    let problem = node.create_job(&with_picture).await.problem(413, "payload_too_large");
+    assert_eq!(problem["detail"], "the body must have at most 33554432 bytes");
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_cut_off_at_the_limit() {
+    let node = TestNode::start();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let chunk = Bytes::from(vec![b' '; 1 << 20]);
+    let endless = stream::repeat_with(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, Infallible>(chunk.clone())
+    });
+    let mut request = request("POST", "/v1/jobs", Some(&Value::Null));
+    *request.body_mut() = Body::from_stream(endless);
+    node.send(request).await.problem(413, "payload_too_large");
+    assert!(sent.load(Ordering::Relaxed) <= 34, "more was read than may be kept");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod support;
 
 use axum::http::StatusCode;
 use serde_json::json;
-use support::{TestNode, job_id, job_path, order, request};
+use support::{TestNode, job_id, job_path, order, png, request};
 
 /// Steps of a job that leaves them open.
 const STEPS: usize = 3;
@@ -98,6 +98,41 @@ async fn another_body_under_the_same_id_is_a_conflict() {
     let node = TestNode::start();
     node.order(1, "a fish").await;
     node.create_job(&order(1, "a bird")).await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_job_starts_from_its_pictures_and_is_told_by_them() {
+    let node = TestNode::start();
+    let with_picture = |picture: String| {
+        let mut order = order(1, "a fish");
+        order["image"]["images"] = json!([picture]);
+        order
+    };
+    let answer = node.create_job(&with_picture(png(3, 2))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    node.end_of(&job_path(1)).await;
+    let picture = node.get(&format!("{}/artifacts/0", job_path(1))).await;
+    assert_eq!(picture.text(), "a fish #7 from 3x2");
+    assert_eq!(node.create_job(&with_picture(png(3, 2))).await.status, StatusCode::OK);
+    node.create_job(&with_picture(png(3, 3))).await.problem(409, "conflict");
+    assert_eq!(node.script.runs(), 1);
+    let problem = node.create_job(&with_picture("fish".to_owned())).await;
+    let problem = problem.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/image/images/0");
+}
+
+#[tokio::test]
+async fn previews_are_told_between_the_steps() {
+    let node = TestNode::start();
+    let mut order = order(1, "a fish");
+    order["image"]["previews"] = json!(2);
+    node.create_job(&order).await;
+    let events = node.follow(&job_path(1), None).await.rest().await;
+    let names: Vec<&str> = events[2..].iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["progress", "preview", "progress", "preview", "progress", "completed"]);
+    // "0 after 1" in base64.
+    let preview = json!({ "event": "preview", "index": 0, "step": 1, "jpeg": "MCBhZnRlciAx" });
+    assert_eq!(events[3].data, preview);
 }
 
 #[tokio::test]

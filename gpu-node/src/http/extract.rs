@@ -1,8 +1,11 @@
 //! Parts of a request, parsed and checked before a handler starts.
 
+use std::convert::Infallible;
+
 use axum::{
+    Extension,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::IntoResponse,
 };
@@ -13,7 +16,10 @@ use shared::{
     validate::{FromBody, parse_body},
 };
 
-use crate::error::Error;
+use crate::{
+    blocking::blocking,
+    error::{Error, Result},
+};
 
 /// A JSON body that follows every rule of its type; a body that breaks some is told all of them.
 pub struct ValidJson<T>(pub T);
@@ -21,13 +27,13 @@ pub struct ValidJson<T>(pub T);
 impl<S, T> FromRequest<S> for ValidJson<T>
 where
     S: Send + Sync,
-    T: FromBody,
+    T: FromBody + Send + 'static,
 {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let JsonBody(body) = JsonBody::from_request(request, state).await?;
-        parse_body(&body).map(Self).map_err(Error::InvalidFields)
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let read = |bytes: Bytes| parse_body(&parse_json(&bytes)?).map_err(Error::InvalidFields);
+        off_thread(json_bytes(request, state).await?, read).await.map(Self)
     }
 }
 
@@ -37,29 +43,57 @@ pub struct JsonBody(pub Value);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        if !is_json(request.headers()) {
-            return Err(Error::UnsupportedMediaType);
-        }
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.into_response().status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        Error::BodyTooLarge { max_bytes: JSON_BODY_MAX_BYTES }
-                    }
-                    _ => Error::BodyCutShort,
-                }
-            })?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Error::MalformedJson(error.to_string()))
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let bytes = json_bytes(request, state).await?;
+        off_thread(bytes, |bytes| parse_json(&bytes)).await.map(Self)
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    if !has_content_type(request.headers(), "application/json") {
+        return Err(Error::UnsupportedMediaType);
+    }
+    read_bytes(request, state).await
+}
+
+/// The whole body, as far as its route's limit goes.
+pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    let limit = request.extensions().get().copied().unwrap_or(BodyLimit(JSON_BODY_MAX_BYTES));
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge { max_bytes: limit.0 },
+            _ => Error::BodyCutShort,
+        }
+    })
+}
+
+/// Reads a large body where it keeps no other request waiting, a small one at once.
+async fn off_thread<T: Send + 'static>(
+    bytes: Bytes,
+    read: impl FnOnce(Bytes) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if bytes.len() <= JSON_BODY_MAX_BYTES { read(bytes) } else { blocking(|| read(bytes)).await? }
+}
+
+/// Any JSON.
+pub fn parse_json(bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).map_err(|error| Error::MalformedJson(error.to_string()))
+}
+
+/// Whether the body is said to be of that type, parameters left aside.
+pub fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("application/json")
+    essence.eq_ignore_ascii_case(wanted)
+}
+
+/// How large a body of this route may be, for the answer to one that is larger.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(usize);
+
+/// The layer that gives a route a limit of its own.
+pub fn body_limit(max_bytes: usize) -> (Extension<BodyLimit>, DefaultBodyLimit) {
+    (Extension(BodyLimit(max_bytes)), DefaultBodyLimit::max(max_bytes))
 }
 
 /// The job in a path. What is no UUID names no job, so it is 404 like any other unknown one.
@@ -68,7 +102,7 @@ pub struct JobPath(pub JobId);
 impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let segments = path.map_err(|_| Error::NotFound("job"))?.0;
         segment(&segments, "id").map(Self).ok_or(Error::NotFound("job"))
@@ -81,7 +115,7 @@ pub struct ArtifactPath(pub JobId, pub u32);
 impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let segments = path.map_err(|_| Error::NotFound("job"))?.0;
         let id = segment(&segments, "id").ok_or(Error::NotFound("job"))?;
@@ -98,12 +132,12 @@ fn segment<T: std::str::FromStr>(segments: &[(String, String)], name: &str) -> O
 pub struct LastEventId(pub Option<u64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
     async fn from_request_parts(
         parts: &mut Parts,
         _state: &S,
-    ) -> Result<Self, std::convert::Infallible> {
+    ) -> std::result::Result<Self, Infallible> {
         let header = parts.headers.get("last-event-id").and_then(|value| value.to_str().ok());
         Ok(Self(header.and_then(|value| value.trim().parse().ok())))
     }

@@ -19,13 +19,13 @@ pub struct Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = match &self {
-            Self::MalformedJson(_) | Self::BodyCutShort => {
+            Self::MalformedJson(_) | Self::MalformedForm(_) | Self::BodyCutShort => {
                 (StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest)
             }
             Self::InvalidFields(_) | Self::ContextTooLong { .. } | Self::RefusedByModel(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest)
             }
-            Self::UnsupportedMediaType => {
+            Self::UnsupportedMediaType | Self::NeitherFormNorJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedMediaType)
             }
             Self::BodyTooLarge { .. } => {

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    ids::JobId,
-    node::jobs::{CreateNodeJob, NodeEvent},
-};
+use shared::{ids::JobId, node::jobs::NodeEvent};
 use tokio::sync::watch;
 
-use super::run::{Run, StoredArtifact};
+use super::{
+    order::KeptOrder,
+    run::{Run, StoredArtifact},
+};
 use crate::{
     error::{Error, Result},
     scheduler::{Metrics, locked},
@@ -37,7 +37,7 @@ impl Clock for SystemClock {
 pub struct Retention {
     pub max_age: Duration,
     pub max_count: usize,
-    /// Of all results together; the newest run is kept even when it alone is larger.
+    /// Of all results and previews together; the newest run is kept even when it alone is larger.
     pub max_bytes: u64,
 }
 
@@ -67,13 +67,13 @@ impl JobBook {
     /// The run of that order: the one there is, or a new one that `start` got going. The flag says which.
     pub fn open(
         &self,
-        order: CreateNodeJob,
+        order: KeptOrder,
         start: impl FnOnce(&Arc<Run>) -> Result<()>,
     ) -> Result<(Arc<Run>, bool)> {
         let mut runs = locked(&self.runs);
         self.forget_old(&mut runs);
-        let first_number = match runs.get(&order.id) {
-            Some(run) if run.order != order => {
+        let first_number = match runs.get(&order.order.id) {
+            Some(run) if !run.is_of(&order) => {
                 return Err(Error::Conflict("a job with this id was ordered with another body"));
             }
             Some(run) if !run.may_run_again() => return Ok((run.clone(), false)),
@@ -149,7 +149,7 @@ impl JobBook {
         let now = self.clock.now();
         let mut ended: Vec<(Instant, JobId, u64)> = runs
             .iter()
-            .filter_map(|(id, run)| Some((run.ended_at()?, *id, run.artifact_bytes())))
+            .filter_map(|(id, run)| Some((run.ended_at()?, *id, run.kept_bytes())))
             .collect();
         ended.sort_by(|left, right| right.cmp(left));
         let (mut kept_bytes, mut is_full) = (0, false);
@@ -171,7 +171,10 @@ impl JobBook {
 
 #[cfg(test)]
 mod tests {
-    use shared::node::{image::ImageInput, jobs::Artifact};
+    use shared::node::{
+        image::ImageInput,
+        jobs::{Artifact, CreateNodeJob},
+    };
 
     use super::*;
 
@@ -204,7 +207,7 @@ mod tests {
     }
 
     fn start(book: &JobBook, number: u8) -> Arc<Run> {
-        book.open(order(number), |_| Ok(())).unwrap().0
+        book.open(order(number).into(), |_| Ok(())).unwrap().0
     }
 
     fn complete(book: &JobBook, number: u8, bytes: usize) {
@@ -237,17 +240,17 @@ mod tests {
     #[test]
     fn the_same_order_attaches_and_another_body_conflicts() {
         let (book, _) = book(10, 1000);
-        assert!(book.open(order(1), |_| Ok(())).unwrap().1);
-        assert!(!book.open(order(1), |_| panic!("it runs already")).unwrap().1);
+        assert!(book.open(order(1).into(), |_| Ok(())).unwrap().1);
+        assert!(!book.open(order(1).into(), |_| panic!("it runs already")).unwrap().1);
         let other = CreateNodeJob { model: "large".to_owned(), ..order(1) };
-        assert!(matches!(book.open(other, |_| Ok(())), Err(Error::Conflict(_))));
+        assert!(matches!(book.open(other.into(), |_| Ok(())), Err(Error::Conflict(_))));
     }
 
     #[test]
     fn an_order_that_could_not_start_leaves_no_trace() {
         let (book, _) = book(10, 1000);
         let full = Error::QueueFull { retry_after_ms: 1 };
-        assert!(book.open(order(1), |_| Err(full)).is_err());
+        assert!(book.open(order(1).into(), |_| Err(full)).is_err());
         assert!(book.find(order(1).id).is_none());
     }
 
@@ -269,6 +272,18 @@ mod tests {
             clock.advance(Duration::from_secs(1));
         }
         assert_eq!(known(&book, 1..=3), [2, 3]);
+    }
+
+    #[test]
+    fn previews_count_as_results_do() {
+        let (book, clock) = book(10, 100);
+        for number in 1..=2 {
+            let preview = NodeEvent::Preview { index: 0, step: 1, jpeg: "A".repeat(60) };
+            start(&book, number).push(preview);
+            complete(&book, number, 1);
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(known(&book, 1..=2), [2]);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Jobs as callers know them: created once per id, followed by events, their results fetched.
 //!
-//! A job runs to its end whether or not anybody follows it, because the edge comes back for it; only `DELETE` and a
-//! drain stop one. What ended is kept for a while and within bounds, so that a caller who comes back finds it.
+//! A job runs to its end whether or not anybody follows it, because the edge comes back for it; only `DELETE`, a
+//! drain and the end of an [`AwaitedJob`] stop one. What ended is kept for a while and within bounds, so that a caller who comes back finds it.
 
+mod awaited;
 mod book;
 mod observer;
+mod order;
 mod run;
 mod service;
 
+pub use awaited::AwaitedJob;
 pub use book::{Clock, JobBook, Retention, SystemClock};
+pub use order::KeptOrder;
 pub use run::{NumberedEvent, Run, StoredArtifact};
 pub use service::{Jobs, Load, Opened};

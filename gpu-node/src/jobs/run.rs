@@ -11,6 +11,7 @@ use futures_util::{Stream, stream};
 use shared::node::jobs::{Artifact, CreateNodeJob, NodeEvent, NodeJobStatus};
 use tokio::sync::watch;
 
+use super::order::{KeptOrder, OrderDigest};
 use crate::scheduler::locked;
 
 /// An event with its place in the job's log.
@@ -23,9 +24,11 @@ pub struct StoredArtifact {
     pub bytes: Bytes,
 }
 
-/// One run. Its log holds a few events per place in the queue and one per step, so it stays small.
+/// One run. Its log holds a few events per place in the queue and one per step; of these only previews are large.
 pub struct Run {
+    /// Without the pictures it brought.
     pub order: CreateNodeJob,
+    digest: OrderDigest,
     first_number: u64,
     state: Mutex<RunState>,
     /// Sends whenever the log grows; a `watch` so that a slow follower costs nothing.
@@ -35,6 +38,7 @@ pub struct Run {
 struct RunState {
     status: NodeJobStatus,
     events: Vec<NodeEvent>,
+    preview_bytes: u64,
     artifacts: Vec<StoredArtifact>,
     fetched: HashSet<u32>,
     ended_at: Option<Instant>,
@@ -42,15 +46,28 @@ struct RunState {
 
 impl Run {
     /// A run that waits; its events are numbered from `first_number`.
-    pub fn new(order: CreateNodeJob, first_number: u64) -> Self {
+    pub fn new(kept: KeptOrder, first_number: u64) -> Self {
         let state = RunState {
             status: NodeJobStatus::Queued,
             events: Vec::new(),
+            preview_bytes: 0,
             artifacts: Vec::new(),
             fetched: HashSet::new(),
             ended_at: None,
         };
-        Self { order, first_number, state: Mutex::new(state), changed: watch::Sender::new(()) }
+        let KeptOrder { order, digest } = kept;
+        Self {
+            order,
+            digest,
+            first_number,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Whether that order is the one it carries out.
+    pub fn is_of(&self, order: &KeptOrder) -> bool {
+        self.digest == order.digest
     }
 
     /// Where it stands.
@@ -75,9 +92,11 @@ impl Run {
         self.first_number + locked(&self.state).events.len() as u64
     }
 
-    /// How much memory its results take.
-    pub fn artifact_bytes(&self) -> u64 {
-        locked(&self.state).artifacts.iter().map(|stored| stored.artifact.bytes).sum()
+    /// How much memory its results and previews take.
+    pub fn kept_bytes(&self) -> u64 {
+        let state = locked(&self.state);
+        let artifacts: u64 = state.artifacts.iter().map(|stored| stored.artifact.bytes).sum();
+        artifacts + state.preview_bytes
     }
 
     /// Whether it has results nobody has fetched yet.
@@ -98,6 +117,9 @@ impl Run {
         let mut state = locked(&self.state);
         if state.status == NodeJobStatus::Queued && matches!(event, NodeEvent::Started) {
             state.status = NodeJobStatus::Running;
+        }
+        if let NodeEvent::Preview { jpeg, .. } = &event {
+            state.preview_bytes += jpeg.len() as u64;
         }
         state.events.push(event);
         drop(state);
@@ -186,7 +208,7 @@ mod tests {
             model: "tiny".to_owned(),
             image: ImageInput::from_prompt("a fish".to_owned()),
         };
-        Arc::new(Run::new(order, first_number))
+        Arc::new(Run::new(order.into(), first_number))
     }
 
     fn failed() -> NodeEvent {

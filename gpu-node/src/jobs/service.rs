@@ -11,21 +11,24 @@ use shared::{
     ids::JobId,
     node::jobs::{CreateNodeJob, NodeJob},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     book::JobBook,
     observer::ImageObserver,
+    order::KeptOrder,
     run::{NumberedEvent, Run, StoredArtifact},
 };
 use crate::{
+    blocking::blocking,
     catalog::{Catalog, ServedModel},
-    engines::image::{ImageEngine, ImageJob},
-    error::{Error, Result},
+    engines::image::{ImageEngine, ImageJob, ModelDefaults},
+    error::{Error, RETRY_AFTER_DRAIN_MS, Result},
     scheduler::{Lane, LaneJob, Refused},
 };
 
-/// How long somebody who is refused because of a drain should wait: for a restart, or to find another node.
-const RETRY_AFTER_DRAIN_MS: u64 = 10_000;
+/// Orders whose pictures are read at once: each may take a core and a quarter of a gigabyte for a moment.
+const PICTURE_READERS: usize = 2;
 
 /// A job that was created, or found because it was created before.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,24 +49,30 @@ pub struct Jobs {
     pub catalog: Catalog,
     pub book: Arc<JobBook>,
     is_draining: AtomicBool,
+    picture_readers: Semaphore,
 }
 
 impl Jobs {
     /// No jobs yet.
     pub fn new(catalog: Catalog, book: Arc<JobBook>) -> Self {
-        Self { catalog, book, is_draining: AtomicBool::new(false) }
+        let (is_draining, picture_readers) =
+            (AtomicBool::new(false), Semaphore::new(PICTURE_READERS));
+        Self { catalog, book, is_draining, picture_readers }
     }
 
-    /// Queues the job; the same order sent again attaches to its run.
-    pub fn create_job(&self, order: CreateNodeJob) -> Result<Opened> {
+    /// Queues the job; the same order sent again attaches to its run. Whoever stops waiting for it before its pictures
+    /// are read has ordered nothing.
+    pub async fn create_job(&self, order: CreateNodeJob) -> Result<Opened> {
         let (model, lane) =
             self.catalog.find_image(&order.model).ok_or_else(|| unknown_model(&order.model))?;
-        // 53 bits: all that a JavaScript client keeps of a number.
-        let seed = rand::random::<u64>() >> 11;
         let defaults =
-            model.manifest.defaults.image().ok_or_else(|| unknown_model(&order.model))?;
-        let input = ImageJob::resolve(&order.image, defaults, seed)
-            .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
+            model.manifest.defaults.image().ok_or_else(|| unknown_model(&order.model))?.clone();
+        let (order, input) = if order.image.images.is_empty() {
+            read_order(order, &defaults)?
+        } else {
+            let _place = self.picture_readers.acquire().await;
+            blocking(move || read_order(order, &defaults)).await??
+        };
         let (run, is_new) = self.book.open(order, |run| self.submit(run, (model, lane), input))?;
         Ok(Opened { job: self.describe(&run), is_new })
     }
@@ -92,12 +101,17 @@ impl Jobs {
     /// Cancels a job under way; forgets one that ended.
     pub fn delete_job(&self, id: JobId) -> Result<()> {
         let run = self.find_run(id)?;
-        if !self.book.forget_ended(id)
-            && let Some((_, lane)) = self.catalog.find_image(&run.order.model)
-        {
-            lane.cancel(id);
+        if !self.book.forget_ended(id) {
+            self.cancel_job(&run);
         }
         Ok(())
+    }
+
+    /// Stops a run under way; one that ended is left alone.
+    pub(super) fn cancel_job(&self, run: &Run) {
+        if let Some((_, lane)) = self.catalog.find_image(&run.order.model) {
+            lane.cancel(run.order.id);
+        }
     }
 
     /// Takes nothing new from now on and hands back what waits.
@@ -166,7 +180,7 @@ impl Jobs {
         })
     }
 
-    fn find_run(&self, id: JobId) -> Result<Arc<Run>> {
+    pub(super) fn find_run(&self, id: JobId) -> Result<Arc<Run>> {
         self.book.find(id).ok_or(Error::NotFound("job"))
     }
 
@@ -181,6 +195,14 @@ impl Jobs {
             estimated_ms: place.and_then(|place| place.estimated_ms),
         }
     }
+}
+
+fn read_order(order: CreateNodeJob, defaults: &ModelDefaults) -> Result<(KeptOrder, ImageJob)> {
+    // 53 bits: all that a JavaScript client keeps of a number.
+    let seed = rand::random::<u64>() >> 11;
+    let input = ImageJob::resolve(&order.image, defaults, seed)
+        .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
+    Ok((order.into(), input))
 }
 
 fn draining() -> Error {

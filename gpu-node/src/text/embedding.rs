@@ -8,9 +8,10 @@ use super::{
     answer::OpenAnswers,
     language::Tokenize,
     order::Prompt,
-    service::{blocking, prompt_tokens, refused, wrong},
+    service::{prompt_tokens, refused, wrong},
 };
 use crate::{
+    blocking::blocking,
     engines::embeddings::EmbeddingInput,
     error::{Error, Result},
     scheduler::{EmbeddingLane, Failure, LaneControl, Refused},

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
-use super::{order::ChatOrder, service::blocking};
+use super::order::ChatOrder;
 use crate::{
+    blocking::blocking,
     engines::text::request::Constraint,
     error::{Error, Result},
     scheduler::locked,

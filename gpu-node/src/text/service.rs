@@ -11,17 +11,13 @@ use super::{
     runner::TextRunner,
 };
 use crate::{
+    blocking::blocking,
     catalog::ServedText,
     engines::text::request::{Constraint, TextInput},
-    error::{Error, Result},
+    error::{Error, RETRY_AFTER_DRAIN_MS, Result},
     registry::TextDefaults,
     scheduler::{Failure, Refused},
 };
-
-/// How long somebody who is refused because of a drain should wait: for a restart, or to find another node.
-const RETRY_AFTER_DRAIN_MS: u64 = 10_000;
-/// How long somebody whose run failed here should wait before another try.
-const RETRY_AFTER_FAILURE_MS: u64 = 1_000;
 
 /// Begins to continue a conversation.
 pub async fn start_chat(
@@ -181,14 +177,6 @@ fn text_input(
     })
 }
 
-/// Runs what computes for a while where it keeps no other request waiting.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    let finished = tokio::task::spawn_blocking(work).await;
-    finished.map_err(|error| Error::Internal { cause: error.to_string() })
-}
-
 /// One field that is wrong.
 pub(super) fn wrong(pointer: &str, code: &str, detail: impl Into<String>) -> Error {
     Error::InvalidFields(vec![FieldError {
@@ -212,13 +200,6 @@ pub(super) fn refused(refused: Refused) -> Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let Failure { code, detail, is_retryable } = failure;
-        match code {
-            _ if !is_retryable => Self::RefusedByModel(detail),
-            "draining" => refused(Refused::Draining),
-            "model_not_loaded" | "out_of_memory" => {
-                Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_FAILURE_MS }
-            }
-            _ => Self::Internal { cause: format!("{code}: {detail}") },
-        }
+        Self::of_failure(code, detail, is_retryable)
     }
 }

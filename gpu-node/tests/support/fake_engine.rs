@@ -73,6 +73,13 @@ impl Script {
         self.state.lock().unwrap().runs
     }
 
+    /// Waits until so many runs have begun.
+    pub async fn until_runs(self: &Arc<Self>, count: usize) {
+        let script = self.clone();
+        let begun = move || drop(script.wait_while(|state| state.runs < count));
+        tokio::task::spawn_blocking(begun).await.unwrap();
+    }
+
     /// Names of the models, in the order of their loads.
     pub fn loads(&self) -> Vec<String> {
         self.state.lock().unwrap().loads.clone()
@@ -137,6 +144,15 @@ impl Engine for FakeEngine {
         for step in 1..=last_step {
             self.script.before_step();
             sink.emit(ImageEvent::Step { step, steps: job.steps })?;
+            if job.prompt == "break" {
+                return Err(EngineError::Failed("the card fell off".to_owned()));
+            }
+            if step <= job.previews {
+                for index in 0..job.num_images {
+                    let jpeg = format!("{index} after {step}").into_bytes();
+                    sink.emit(ImageEvent::Preview { index, step, jpeg })?;
+                }
+            }
         }
         Ok(pictures(&job))
     }
@@ -166,11 +182,17 @@ impl Engine for FakeEngine {
     }
 }
 
+/// Each file says what it was made of: `a fish #7`, and ` from 3x2` for a picture that came in.
 fn pictures(job: &ImageJob) -> Vec<EncodedImage> {
+    let sources: String = job
+        .images
+        .iter()
+        .map(|image| format!(" from {}x{}", image.width(), image.height()))
+        .collect();
     let images = 0..u64::from(job.num_images);
     images
         .map(|index| EncodedImage {
-            bytes: format!("{} #{}", job.prompt, job.seed + index).into_bytes(),
+            bytes: format!("{} #{}{sources}", job.prompt, job.seed + index).into_bytes(),
             content_type: job.format.content_type(),
             width: job.width,
             height: job.height,

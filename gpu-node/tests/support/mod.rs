@@ -22,6 +22,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gpu_node::{
     app,
     catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
@@ -159,8 +160,14 @@ impl TestNode {
 
     /// The answer as it begins, for whoever hangs up before its end.
     pub async fn open(&self, path: &str, body: &Value) -> Body {
+        self.begin(path, body).await.1
+    }
+
+    /// The same with its headers.
+    pub async fn begin(&self, path: &str, body: &Value) -> (HeaderMap, Body) {
         let response = self.router.clone().oneshot(request("POST", path, Some(body))).await;
-        response.unwrap().into_body()
+        let (head, body) = response.unwrap().into_parts();
+        (head.headers, body)
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -242,8 +249,12 @@ fn text_models(script: &Arc<TextScript>) -> Vec<ServedModel> {
 }
 
 fn manifest(name: &str) -> Manifest {
-    let defaults = "width = 128\nheight = 128\nsteps = 3\nguidance = 3.0\nscheduler = \"ddim\"";
-    manifest_of(name, "image", defaults)
+    // `words` starts from words alone, the others from up to two pictures.
+    let input_images = if name == "words" { 0 } else { 2 };
+    let defaults = format!(
+        "width = 128\nheight = 128\nsteps = 3\nguidance = 3.0\nscheduler = \"ddim\"\ninput_images = {input_images}"
+    );
+    manifest_of(name, "image", &defaults)
 }
 
 fn manifest_of(name: &str, modality: &str, defaults: &str) -> Manifest {
@@ -278,6 +289,14 @@ pub fn order(number: u8, prompt: &str) -> Value {
 
 pub fn order_of(number: u8, model: &str) -> Value {
     json!({ "id": job_id(number), "model": model, "image": { "prompt": "a fish", "seed": 7 } })
+}
+
+/// A PNG file of one colour, in base64.
+pub fn png(width: u32, height: u32) -> String {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::new(width, height);
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    STANDARD.encode(bytes.into_inner())
 }
 
 pub fn request(method: &str, path: &str, body: Option<&Value>) -> Request<Body> {

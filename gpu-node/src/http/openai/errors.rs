@@ -50,7 +50,7 @@ pub(super) fn describe(error: &Error) -> (StatusCode, ErrorAnswer) {
         (status, detail(error.to_string(), kind, None, code))
     };
     match error {
-        Error::MalformedJson(_) | Error::BodyCutShort => {
+        Error::MalformedJson(_) | Error::MalformedForm(_) | Error::BodyCutShort => {
             plain(StatusCode::BAD_REQUEST, invalid, None)
         }
         Error::InvalidFields(errors) => (StatusCode::BAD_REQUEST, describe_fields(errors)),
@@ -65,7 +65,7 @@ pub(super) fn describe(error: &Error) -> (StatusCode, ErrorAnswer) {
             let body = detail(text, invalid, Some("model"), Some("model_not_found"));
             (StatusCode::NOT_FOUND, body)
         }
-        Error::UnsupportedMediaType => {
+        Error::UnsupportedMediaType | Error::NeitherFormNorJson => {
             plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, invalid, Some("unsupported_media_type"))
         }
         Error::BodyTooLarge { .. } => {

@@ -30,7 +30,7 @@ pub async fn create_job(
     State(state): State<AppState>,
     ValidJson(order): ValidJson<CreateNodeJob>,
 ) -> Result<(StatusCode, Json<NodeJob>)> {
-    let opened = state.jobs.create_job(order)?;
+    let opened = state.jobs.create_job(order).await?;
     let status = if opened.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(opened.job)))
 }
