@@ -22,7 +22,7 @@ use crate::{
     http::{
         extract::body_limit,
         middleware::{auth, log, request_id},
-        openai::{answer_as_openai, chat, completions, embeddings, models},
+        openai::{answer_as_openai, chat, completions, embeddings, images, models},
         respond,
         routes::{health, jobs, metrics},
     },
@@ -38,8 +38,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub const PUBLIC_ROUTES: &[&str] = &["/health/live", "/health/ready"];
 
 /// The routes whose errors have OpenAI's shape.
-pub const OPENAI_ROUTES: &[&str] =
-    &["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/{id}"];
+pub const OPENAI_ROUTES: &[&str] = &[
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/models",
+    "/v1/models/{id}",
+];
 
 /// The node's routes, ready to serve.
 pub fn router(state: AppState) -> Router {
@@ -58,6 +65,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/chat/completions", post(chat::create_chat_completion))
         .route("/v1/completions", post(completions::create_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))
+        .route("/v1/images/generations", post(images::create_image))
+        .route("/v1/images/edits", post(images::edit_image).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{id}", get(models::find_model))
         .route("/metrics", get(metrics::show_metrics))

@@ -7,8 +7,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    CHAT, COMPLETIONS, EMBEDDINGS, chat,
-    support::{TestNode, fake_text::CONTEXT_TOKENS, request},
+    CHAT, COMPLETIONS, EDITS, EMBEDDINGS, IMAGES, chat, picture,
+    support::{TestNode, fake_text::CONTEXT_TOKENS, png, request},
 };
 
 #[tokio::test]
@@ -18,6 +18,8 @@ async fn an_unknown_model_is_404_and_one_of_another_kind_400() {
         (CHAT, chat("say x", json!({ "model": "huge" }))),
         (COMPLETIONS, json!({ "model": "huge", "prompt": "x" })),
         (EMBEDDINGS, json!({ "model": "huge", "input": "x" })),
+        (IMAGES, picture(json!({ "model": "huge" }))),
+        (EDITS, picture(json!({ "model": "huge", "image": png(1, 1) }))),
     ] {
         let error = node.post(path, &body).await.openai_error(404, "model_not_found");
         assert_eq!(
@@ -29,6 +31,8 @@ async fn an_unknown_model_is_404_and_one_of_another_kind_400() {
         (CHAT, chat("say x", json!({ "model": "tiny" }))),
         (COMPLETIONS, json!({ "model": "vectors", "prompt": "x" })),
         (EMBEDDINGS, json!({ "model": "talker", "input": "x" })),
+        (IMAGES, picture(json!({ "model": "talker" }))),
+        (EDITS, picture(json!({ "model": "vectors", "image": png(1, 1) }))),
     ] {
         let error = node.post(path, &body).await.openai_error(400, "invalid_value");
         assert_eq!(error["param"], "model");

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use axum::http::StatusCode;
 use gpu_node::http::openai::parameters::{
-    CHAT, COMPLETIONS, EMBEDDINGS, Parameter, Treatment, document,
+    CHAT, COMPLETIONS, EMBEDDINGS, IMAGE_EDITS, IMAGES, Parameter, Treatment, document,
 };
 use serde_json::{Value, json};
 
-use super::{chat, completion, support::TestNode};
+use super::{
+    chat, completion, picture,
+    support::{TestNode, png},
+};
 
 /// The fields of the official Python client's request types, 3.52.0.
 const OFFICIAL_CHAT: &[&str] = &[
@@ -71,6 +74,60 @@ const OFFICIAL_COMPLETIONS: &[&str] = &[
     "user",
 ];
 const OFFICIAL_EMBEDDINGS: &[&str] = &["dimensions", "encoding_format", "input", "model", "user"];
+const OFFICIAL_IMAGES: &[&str] = &[
+    "background",
+    "complexity",
+    "frame_count",
+    "frame_duration_ms",
+    "model",
+    "moderation",
+    "n",
+    "output_compression",
+    "output_format",
+    "partial_images",
+    "prompt",
+    "quality",
+    "response_format",
+    "safety_identifier",
+    "size",
+    "stream",
+    "style",
+    "svg",
+    "user",
+];
+/// With `images` and `moderation`, which only the JSON body of the API has.
+const OFFICIAL_IMAGE_EDITS: &[&str] = &[
+    "background",
+    "complexity",
+    "frame_count",
+    "frame_duration_ms",
+    "image",
+    "images",
+    "input_fidelity",
+    "markup",
+    "mask",
+    "model",
+    "moderation",
+    "n",
+    "output_compression",
+    "output_format",
+    "partial_images",
+    "prompt",
+    "quality",
+    "response_format",
+    "safety_identifier",
+    "size",
+    "stream",
+    "svg",
+    "user",
+];
+const TABLES: &[(&[Parameter], &[&str])] = &[
+    (CHAT, OFFICIAL_CHAT),
+    (COMPLETIONS, OFFICIAL_COMPLETIONS),
+    (EMBEDDINGS, OFFICIAL_EMBEDDINGS),
+    (IMAGES, OFFICIAL_IMAGES),
+    (IMAGE_EDITS, OFFICIAL_IMAGE_EDITS),
+];
 
 fn top_level(table: &'static [Parameter]) -> impl Iterator<Item = &'static Parameter> {
     table.iter().filter(|parameter| !parameter.name.contains(['.', '[']))
@@ -78,11 +135,7 @@ fn top_level(table: &'static [Parameter]) -> impl Iterator<Item = &'static Param
 
 #[test]
 fn every_field_of_the_official_client_has_a_row() {
-    for (table, official) in [
-        (CHAT, OFFICIAL_CHAT),
-        (COMPLETIONS, OFFICIAL_COMPLETIONS),
-        (EMBEDDINGS, OFFICIAL_EMBEDDINGS),
-    ] {
+    for (table, official) in TABLES {
         let missing: Vec<&&str> =
             official.iter().filter(|name| !table.iter().any(|row| row.name == **name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
@@ -95,11 +148,7 @@ fn every_field_of_the_official_client_has_a_row() {
 
 #[test]
 fn what_is_not_openais_is_marked_as_an_extra() {
-    for (table, official) in [
-        (CHAT, OFFICIAL_CHAT),
-        (COMPLETIONS, OFFICIAL_COMPLETIONS),
-        (EMBEDDINGS, OFFICIAL_EMBEDDINGS),
-    ] {
+    for (table, official) in TABLES {
         for row in top_level(table) {
             let is_extra =
                 matches!(row.treatment, Treatment::Honoured(text) if text.starts_with("extra: "));
@@ -114,6 +163,8 @@ async fn every_refused_parameter_is_refused_with_its_reason_and_null_is_absent()
     let routes = [
         (super::CHAT, CHAT, chat("say x", json!({}))),
         (super::COMPLETIONS, COMPLETIONS, completion("say x", json!({}))),
+        (super::IMAGES, IMAGES, picture(json!({}))),
+        (super::EDITS, IMAGE_EDITS, picture(json!({ "image": png(2, 2) }))),
     ];
     for (path, table, bare) in routes {
         for row in top_level(table) {
@@ -132,10 +183,19 @@ async fn every_refused_parameter_is_refused_with_its_reason_and_null_is_absent()
 #[tokio::test]
 async fn every_parameter_without_effect_is_accepted_and_named() {
     let node = TestNode::with_texts();
-    for row in top_level(CHAT).filter(|row| matches!(row.treatment, Treatment::NoEffect(_))) {
-        let answer = node.post(super::CHAT, &chat("say x", json!({ row.name: "x" }))).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        assert_eq!(answer.header("x-parameters-without-effect"), row.name);
+    let routes = [
+        (super::CHAT, CHAT, chat("say x", json!({}))),
+        (super::IMAGES, IMAGES, picture(json!({}))),
+        (super::EDITS, IMAGE_EDITS, picture(json!({ "image": png(2, 2) }))),
+    ];
+    for (path, table, bare) in routes {
+        for row in top_level(table).filter(|row| matches!(row.treatment, Treatment::NoEffect(_))) {
+            let mut body = bare.clone();
+            body[row.name] = json!("x");
+            let answer = node.post(path, &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            assert_eq!(answer.header("x-parameters-without-effect"), row.name);
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
     completions::read_completion,
     embeddings::read_embeddings,
     fields::{Fields, read_body},
-    parameters::{CHAT, COMPLETIONS, EMBEDDINGS, Parameter, Treatment},
+    images::{read_edit, read_generation},
+    parameters::{CHAT, COMPLETIONS, EMBEDDINGS, IMAGE_EDITS, IMAGES, Parameter, Treatment},
 };
 
 fn check<T>(
@@ -47,4 +48,10 @@ fn every_honoured_parameter_of_a_chat_is_read_and_no_other() {
 fn every_honoured_parameter_of_completions_and_embeddings_is_read_and_no_other() {
     check(COMPLETIONS, &[json!({ "stream": true, "stream_options": {} })], read_completion);
     check(EMBEDDINGS, &[json!({})], read_embeddings);
+}
+
+#[test]
+fn every_honoured_parameter_of_pictures_is_read_and_no_other() {
+    check(IMAGES, &[json!({})], read_generation);
+    check(IMAGE_EDITS, &[json!({ "images": [{}] })], read_edit);
 }

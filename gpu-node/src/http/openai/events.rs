@@ -1,4 +1,5 @@
-//! Streams of server-sent events as OpenAI's clients read them: data alone, `[DONE]` at the end, an error instead of it.
+//! Streams of server-sent events as OpenAI's clients read them. Of texts data alone and `[DONE]` at the end, of pictures events with
+//! names; an error ends either.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -29,6 +30,18 @@ impl Outbox {
         if let Ok(data) = serde_json::to_string(chunk) {
             self.events.push_back(Event::default().data(data));
         }
+    }
+
+    /// One event with a name.
+    pub(super) fn push_named(&mut self, name: &str, event: &impl Serialize) {
+        if let Ok(data) = serde_json::to_string(event) {
+            self.events.push_back(Event::default().event(name).data(data));
+        }
+    }
+
+    /// The end of a stream whose last event says that it is the last.
+    pub(super) fn close(&mut self) {
+        self.is_over = true;
     }
 
     /// The end, well.

@@ -216,9 +216,14 @@ impl<'a, 'r> Fields<'a, 'r> {
 
     /// A number between `min` and `max`.
     pub fn number(&mut self, name: &str, min: f64, max: f64) -> Option<f32> {
+        self.real(name, min, max).map(|number| number as f32)
+    }
+
+    /// The same with all its digits.
+    pub fn real(&mut self, name: &str, min: f64, max: f64) -> Option<f64> {
         let mut item = self.item(name)?;
         match item.value.as_f64() {
-            Some(number) if (min..=max).contains(&number) => return Some(number as f32),
+            Some(number) if (min..=max).contains(&number) => return Some(number),
             Some(_) => item.reject("range", format!("must be between {min} and {max}")),
             None => item.reject("type", "must be a number"),
         }

@@ -12,6 +12,7 @@ mod events;
 mod fields;
 mod generation;
 mod head;
+pub mod images;
 pub mod models;
 pub mod parameters;
 mod prompts;
