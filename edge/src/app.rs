@@ -15,8 +15,8 @@ use tower_service::Service;
 
 use crate::{
     domains::{
-        admin, ai_assistant, content_ideas, credits, docs, fleet, health, jobs, metrics, outbox,
-        pages, scenes,
+        admin, ai_assistant, content_ideas, credits, docs, fleet, health, images, jobs, metrics,
+        outbox, pages, scenes,
     },
     error::Error,
     http::{
@@ -35,6 +35,7 @@ pub fn routes() -> Routes {
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(scenes::routes())
+        .merge(images::routes())
         .merge(jobs::routes())
         .merge(content_ideas::routes())
         .merge(ai_assistant::routes())

@@ -6,6 +6,8 @@ use shared::ids::UserId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,
+    /// Of an issuer whose tokens the database can't read: `token` is then one that the edge wrote.
+    pub is_foreign: bool,
     pub email: Option<String>,
     /// From `app_metadata.role` of the token, never from `user_metadata`.
     pub role: Option<String>,

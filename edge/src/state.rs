@@ -18,22 +18,26 @@ use crate::{
         random::WorkerRandom,
         rate_limiter::BindingRateLimiter,
         supabase::{
-            SupabaseAdminStore, SupabaseClient, SupabaseJobStore, SupabaseOutboxStore,
-            SupabaseSceneStore, SupabaseTextStore,
+            SupabaseAdminStore, SupabaseClient, SupabaseFiles, SupabaseImageStore,
+            SupabaseJobStore, SupabaseOutboxStore, SupabaseSceneStore, SupabaseTextStore,
         },
         text_node::HttpTextNodes,
         text_rooms::DurableTextRooms,
+        web::HttpWeb,
         web_crypto::SubtleVerifier,
+        webhook::HttpWebhookReceiver,
     },
     auth::{TokenVerifier, VerifierPorts},
     config::{Config, ConfigError},
     ports::{
-        delivery::{DiscordWebhook, Queues},
+        delivery::{DiscordWebhook, Queues, WebhookReceiver},
+        files::Files,
         fleet::{Fleet, NodeClient},
         gates::{Account, JobRoom},
-        stores::{AdminStore, JobStore, OutboxStore, SceneStore},
+        stores::{AdminStore, ImageStore, JobStore, OutboxStore, SceneStore},
         system::{Background, Clock, Random, RateLimiter},
         text::{TextNodes, TextRooms, TextStore},
+        web::Web,
     },
 };
 
@@ -54,8 +58,12 @@ pub struct AppState {
     pub text_rooms: Arc<dyn TextRooms>,
     pub queues: Arc<dyn Queues>,
     pub discord: Option<Arc<dyn DiscordWebhook>>,
+    pub webhook: Option<Arc<dyn WebhookReceiver>>,
+    pub web: Arc<dyn Web>,
+    pub files: Arc<dyn Files>,
     pub jobs: Arc<dyn JobStore>,
     pub scenes: Arc<dyn SceneStore>,
+    pub images: Arc<dyn ImageStore>,
     pub texts: Arc<dyn TextStore>,
     pub outbox: Arc<dyn OutboxStore>,
     pub admin: Arc<dyn AdminStore>,
@@ -99,8 +107,12 @@ impl AppState {
             let url = url.reveal().to_owned();
             Arc::new(HttpDiscordWebhook { url }) as Arc<dyn DiscordWebhook>
         });
+        let webhook = config.webhook.as_ref().map(|webhook| {
+            let url = webhook.url.reveal().to_owned();
+            Arc::new(HttpWebhookReceiver { url }) as Arc<dyn WebhookReceiver>
+        });
         Ok(Self {
-            tokens: Arc::new(TokenVerifier::new(&config.issuers, verifier_ports)),
+            tokens: Arc::new(TokenVerifier::new(&config, verifier_ports)),
             clock,
             random: Arc::new(WorkerRandom),
             background: Arc::new(WaitUntil),
@@ -116,8 +128,12 @@ impl AppState {
             text_rooms: Arc::new(DurableTextRooms { env: env() }),
             queues: Arc::new(BindingQueues { env: env() }),
             discord,
+            webhook,
+            web: Arc::new(HttpWeb { dns_url: config.dns_url.clone() }),
+            files: Arc::new(SupabaseFiles { client: client() }),
             jobs: Arc::new(SupabaseJobStore { client: client() }),
             scenes: Arc::new(SupabaseSceneStore { client: client() }),
+            images: Arc::new(SupabaseImageStore { client: client() }),
             texts: Arc::new(SupabaseTextStore { client: client() }),
             outbox: Arc::new(SupabaseOutboxStore { client: client() }),
             admin: Arc::new(SupabaseAdminStore { client: client() }),

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::limits::GENERATION_ID_MAX_CHARS;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -48,3 +50,25 @@ uuid_id!(
     /// A person, as Supabase Auth knows them.
     UserId
 );
+
+/// One generation of images, as its caller calls it: any word of letters, digits, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+pub struct GenerationId(pub String);
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for GenerationId {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let is_word = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        let is_sane = is_word && (1..=GENERATION_ID_MAX_CHARS).contains(&text.len());
+        if is_sane { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}

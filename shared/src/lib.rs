@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async, and nothing of the worker, axum or candle crates: it builds for wasm and natively.
 //!
+//! - [`address`]: addresses that are safe to fetch from
 //! - [`api`]: bodies of the public API, one file per domain
 //! - [`node`]: bodies between edge and node, one file per modality
 //! - [`errors`]: the only error shape on the wire
@@ -10,6 +11,7 @@
 //! - [`limits`]: every maximum, each with its reason
 //! - [`signing`]: signed webhooks, for whoever sends and whoever receives
 
+pub mod address;
 pub mod api;
 pub mod errors;
 pub mod ids;

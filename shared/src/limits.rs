@@ -9,6 +9,18 @@ pub const JSON_BODY_MAX_BYTES: usize = 1024 * 1024;
 /// Prompts a node accepts; longer ones would be cut by every text encoder we run.
 pub const PROMPT_MAX_CHARS: usize = 4_000;
 
+/// The prompt of an order for images: what is added for its style fits into a node's limit beside it.
+pub const IMAGE_ORDER_PROMPT_MAX_CHARS: usize = 3_500;
+
+/// The style of an order for images: a phrase.
+pub const IMAGE_STYLE_MAX_CHARS: usize = 120;
+
+/// The caller's own id of a generation: far above any id in use, and short enough for a path in storage.
+pub const GENERATION_ID_MAX_CHARS: usize = 128;
+
+/// Addresses: what every browser and proxy takes.
+pub const URL_MAX_CHARS: usize = 2_048;
+
 /// Images per call: one batch on the card.
 pub const IMAGES_PER_CALL_MAX: u64 = 8;
 

@@ -2,17 +2,14 @@
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
-use shared::{
-    api::jobs::JobKind,
-    ids::{JobId, UserId},
-};
+use shared::ids::{JobId, UserId};
 use worker::{Env, send::SendFuture};
 
 use super::stub::Object;
 use crate::{
     error::Result,
     gates::account::AccountCall,
-    ports::gates::{Account, KeyState, LedgerState, Reservation, StoredAnswer},
+    ports::gates::{Account, JobSize, KeyState, LedgerState, Reservation, StoredAnswer},
 };
 
 /// An object answers in milliseconds; one that starts in another place may need a second.
@@ -37,10 +34,10 @@ impl Account for DurableAccount {
         &self,
         user: UserId,
         job: JobId,
-        kind: JobKind,
+        size: JobSize,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
-        self.call(user, AccountCall::Reserve { job, kind, ledger }).await
+        self.call(user, AccountCall::Reserve { job, size, ledger }).await
     }
 
     async fn reserve_text(

@@ -46,6 +46,18 @@ impl Call {
         self.header("content-type", "application/json")
     }
 
+    /// Sends a text as it is.
+    pub fn text(mut self, body: &str) -> Self {
+        self.body = Some(JsValue::from_str(body));
+        self
+    }
+
+    /// Sends bytes as they are.
+    pub fn bytes(mut self, body: &[u8]) -> Self {
+        self.body = Some(js_sys::Uint8Array::from(body).into());
+        self
+    }
+
     /// Sends what another answer brings, without passing it through Rust.
     pub fn stream(mut self, body: &web_sys::ReadableStream) -> Self {
         self.body = Some(body.into());
@@ -113,6 +125,13 @@ impl Answer {
         let promise = self.response.text().map_err(Unreached::from)?;
         let text = JsFuture::from(promise).await.map_err(Unreached::from)?;
         Ok(text.as_string().unwrap_or_default())
+    }
+
+    /// The whole body, as bytes; for bodies that are known to fit into memory.
+    pub async fn bytes(&self) -> Result<Vec<u8>, Unreached> {
+        let promise = self.response.array_buffer().map_err(Unreached::from)?;
+        let buffer = JsFuture::from(promise).await.map_err(Unreached::from)?;
+        Ok(js_sys::Uint8Array::new(&buffer).to_vec())
     }
 
     /// Lets go of the body, so that its connection can serve another call.

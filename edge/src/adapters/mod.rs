@@ -29,4 +29,6 @@ pub mod supabase;
 pub mod text_node;
 pub mod text_rooms;
 pub mod transfer;
+pub mod web;
 pub mod web_crypto;
+pub mod webhook;

@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use shared::ids::UserId;
 use uuid::Uuid;
 
-use crate::caller::{AccessToken, Caller};
+use crate::{
+    caller::{AccessToken, Caller},
+    config::IssuerConfig,
+};
 
 /// Between our clock and the issuer's.
 const LEEWAY_S: i64 = 30;
@@ -17,7 +21,11 @@ const ROLE: &str = "authenticated";
 #[derive(Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
-    aud: Audience,
+    #[serde(default)]
+    aud: Option<Audience>,
+    /// The origin it was made for; Clerk's.
+    #[serde(default)]
+    azp: Option<String>,
     sub: String,
     #[serde(default)]
     role: Option<String>,
@@ -57,19 +65,25 @@ impl Extra {
 
 /// The checks of the times and the audience.
 pub(super) trait Check {
-    fn check(&self, audience: &str, now_s: u64) -> Result<(), &'static str>;
+    fn check(&self, issuer: &IssuerConfig, now_s: u64) -> Result<(), &'static str>;
     /// Up to when the token may be taken for verified, leeway included.
     fn expires_s(&self) -> u64;
 }
 
 impl Check for jwt_compact::Claims<Claims> {
-    fn check(&self, audience: &str, now_s: u64) -> Result<(), &'static str> {
-        let is_for_us = match &self.custom.aud {
-            Audience::One(one) => one == audience,
-            Audience::Several(several) => several.iter().any(|one| one == audience),
+    fn check(&self, issuer: &IssuerConfig, now_s: u64) -> Result<(), &'static str> {
+        let names = |audience: &String| match &self.custom.aud {
+            Some(Audience::One(one)) => one == audience,
+            Some(Audience::Several(several)) => several.contains(audience),
+            None => false,
         };
-        if !is_for_us {
+        if !issuer.audience.as_ref().is_none_or(names) {
             return Err("for another audience");
+        }
+        let parties = &issuer.authorized_parties;
+        if !parties.is_empty() && !self.custom.azp.as_ref().is_some_and(|azp| parties.contains(azp))
+        {
+            return Err("for another party");
         }
         if self.expiration.is_none() {
             return Err("without an end");
@@ -83,7 +97,7 @@ impl Check for jwt_compact::Claims<Claims> {
         if starts_s > now_s.saturating_add(LEEWAY_S) {
             return Err("not valid yet");
         }
-        if self.custom.role.as_deref() != Some(ROLE) {
+        if !issuer.is_foreign && self.custom.role.as_deref() != Some(ROLE) {
             return Err("not a person's");
         }
         Ok(())
@@ -97,14 +111,27 @@ impl Check for jwt_compact::Claims<Claims> {
 
 impl Claims {
     /// The person, once everything was checked.
-    pub(super) fn caller(self, token: &str) -> Result<Caller, &'static str> {
-        let user_id = Uuid::parse_str(&self.sub).map_err(|_| "without a user")?;
+    pub(super) fn caller(self, issuer: &IssuerConfig, token: &str) -> Result<Caller, &'static str> {
+        let user_id = match issuer.is_foreign {
+            true if self.sub.is_empty() => return Err("without a user"),
+            true => foreign_person(&issuer.issuer, &self.sub),
+            false => UserId(Uuid::parse_str(&self.sub).map_err(|_| "without a user")?),
+        };
         let role = self.app_metadata.and_then(|metadata| metadata.role);
         Ok(Caller {
-            user_id: UserId(user_id),
+            user_id,
+            is_foreign: issuer.is_foreign,
             email: self.email.filter(|email| !email.is_empty()),
             role: role.and_then(|role| role.as_str().map(str::to_owned)),
             token: AccessToken::new(token),
         })
     }
+}
+
+/// Whom a foreign issuer means: an id of our own that follows from its name for them, and that no other issuer's can be.
+pub fn foreign_person(issuer: &str, subject: &str) -> UserId {
+    let digest: [u8; 32] = Sha256::digest(format!("{issuer}\n{subject}")).into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    UserId::from_random(bytes)
 }

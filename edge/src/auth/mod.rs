@@ -4,6 +4,7 @@
 //! and no request ever waits for another's work, which the Workers runtime would cancel.
 
 mod claims;
+mod exchange;
 mod jwk;
 mod key_sets;
 mod token_cache;
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex};
 use jwt_compact::{Algorithm, AlgorithmSignature, UntrustedToken, alg};
 use sha2::{Digest, Sha256};
 
+pub use self::claims::foreign_person;
 use self::{
     claims::{Check, Claims, Extra},
+    exchange::Exchange,
     key_sets::KeySet,
     token_cache::TokenCache,
 };
 use crate::{
     caller::{AccessToken, Caller},
-    config::{IssuerConfig, TokenAlgorithm},
+    config::{Config, IssuerConfig, SupabaseConfig, TokenAlgorithm},
     error::{Error, Result},
     ports::{
         auth::{KeySetSource, SignatureAlgorithm, SignatureVerifier},
@@ -44,6 +47,7 @@ pub struct VerifierPorts {
 /// Verifies bearer tokens of the configured issuers.
 pub struct TokenVerifier {
     issuers: Vec<Issuer>,
+    exchange: Option<Exchange>,
     ports: VerifierPorts,
     verified: Mutex<TokenCache>,
 }
@@ -56,8 +60,9 @@ struct Issuer {
 
 impl TokenVerifier {
     /// A verifier that knows no key yet: they are fetched when the first token asks for them.
-    pub fn new(issuers: &[IssuerConfig], ports: VerifierPorts) -> Self {
-        let issuers = issuers.iter().map(|config| Issuer {
+    pub fn new(config: &Config, ports: VerifierPorts) -> Self {
+        let SupabaseConfig { url, jwt_secret, .. } = &config.supabase;
+        let issuers = config.issuers.iter().map(|config| Issuer {
             hs256_key: config
                 .hs256_secret
                 .as_ref()
@@ -67,6 +72,7 @@ impl TokenVerifier {
         });
         Self {
             issuers: issuers.collect(),
+            exchange: jwt_secret.as_ref().map(|secret| Exchange::new(secret.reveal(), url)),
             ports,
             verified: Mutex::new(TokenCache::with_capacity(KEPT_TOKENS)),
         }
@@ -81,7 +87,7 @@ impl TokenVerifier {
         let now_s = self.ports.clock.now_ms() / 1000;
         if let Some(caller) = self.verified.lock().ok().and_then(|mut kept| kept.find(&hash, now_s))
         {
-            return Ok(Caller { token: AccessToken::new(token), ..caller });
+            return self.with_token(caller, token, now_s);
         }
         let (caller, expires_s) = self.verify_unseen(token, now_s).await?;
         if let Ok(mut kept) = self.verified.lock() {
@@ -89,7 +95,17 @@ impl TokenVerifier {
             let anonymous = Caller { token: AccessToken::new(""), ..caller.clone() };
             kept.keep(hash, anonymous, expires_s, now_s);
         }
-        Ok(caller)
+        self.with_token(caller, token, now_s)
+    }
+
+    /// The caller with the token that the database is to be shown.
+    fn with_token(&self, caller: Caller, token: &str, now_s: u64) -> Result<Caller> {
+        let token = match (caller.is_foreign, &self.exchange) {
+            (false, _) => AccessToken::new(token),
+            (true, Some(exchange)) => exchange.token_for(&caller, now_s),
+            (true, None) => return Err(Error::internal("a foreign issuer without an exchange")),
+        };
+        Ok(Caller { token, ..caller })
     }
 
     async fn verify_unseen(&self, token: &str, now_s: u64) -> Result<(Caller, u64)> {
@@ -106,7 +122,7 @@ impl TokenVerifier {
         let algorithm = allowed.copied().find(|algorithm| algorithm.as_str() == parsed.algorithm());
         let algorithm = algorithm.ok_or(invalid("not an algorithm of its issuer"))?;
         // Cheap checks first: an expired token costs no key and no signature.
-        claims.check(&issuer.config.audience, now_s).map_err(invalid)?;
+        claims.check(&issuer.config, now_s).map_err(invalid)?;
         let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed).as_bytes();
         let is_signed = match algorithm {
             TokenAlgorithm::Hs256 => issuer.is_hs256_signed(signed, parsed.signature_bytes()),
@@ -124,7 +140,7 @@ impl TokenVerifier {
             return Err(invalid("a signature that does not match"));
         }
         let expires_s = claims.expires_s();
-        Ok((claims.custom.caller(token).map_err(invalid)?, expires_s))
+        Ok((claims.custom.caller(&issuer.config, token).map_err(invalid)?, expires_s))
     }
 
     async fn is_key_signed(

@@ -69,7 +69,7 @@ mod tests {
 
     fn caller(number: u128) -> Caller {
         let user_id = UserId(Uuid::from_u128(number));
-        Caller { user_id, email: None, role: None, token: AccessToken::new("") }
+        Caller { user_id, is_foreign: false, email: None, role: None, token: AccessToken::new("") }
     }
 
     fn hash(number: usize) -> Hash {

@@ -32,7 +32,7 @@ pub fn price_of_text(tokens: u64) -> i64 {
 
 /// The caller's credits, as the ledger has them.
 pub async fn find_credits(jobs: &dyn JobStore, caller: &Caller) -> Result<Credits> {
-    let ledger = jobs.ledger(&caller.token).await?;
+    let ledger = jobs.ledger(&caller.token, None).await?;
     let open = ledger.open_jobs.iter().chain(&ledger.open_texts);
     let reserved = open.map(|reservation| reservation.credits).sum();
     Ok(Credits { balance: ledger.balance, reserved })

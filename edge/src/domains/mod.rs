@@ -11,6 +11,7 @@ pub mod cron;
 pub mod docs;
 pub mod fleet;
 pub mod health;
+pub mod images;
 pub mod jobs;
 pub mod metrics;
 pub mod outbox;

@@ -86,3 +86,17 @@ pub enum Delivery {
 pub trait DiscordWebhook: Send + Sync {
     async fn post(&self, body: &Value) -> Delivery;
 }
+
+/// A message as it goes over the wire, signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedMessage {
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON; the very bytes that were signed.
+    pub body: String,
+}
+
+/// Sends JSON to the product's own server.
+#[async_trait]
+pub trait WebhookReceiver: Send + Sync {
+    async fn post(&self, message: SignedMessage) -> Delivery;
+}

@@ -25,6 +25,18 @@ pub struct LedgerState {
     pub prices: BTreeMap<String, i64>,
 }
 
+/// What an order costs: so many pictures of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSize {
+    pub kind: JobKind,
+    #[serde(default = "one")]
+    pub pictures: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
 /// Credits held for a job or a text that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenReservation {
@@ -82,13 +94,13 @@ pub struct StoredAnswer {
 /// One user's gate: credits, idempotency keys, number of jobs under way. Each call is one atomic step.
 #[async_trait]
 pub trait Account: Send + Sync {
-    /// Holds what a job of this kind costs, by the prices that the ledger was last read with. The row, once stored, has the
+    /// Holds what a job of this kind and size costs, by the prices that the ledger was last read with. The row, once stored, has the
     /// price that counts: it is what `settle` is told.
     async fn reserve(
         &self,
         user: UserId,
         job: JobId,
-        kind: JobKind,
+        size: JobSize,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation>;
     /// The same for a text, which counts against a cap of its own.

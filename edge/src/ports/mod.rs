@@ -4,11 +4,13 @@
 
 pub mod auth;
 pub mod delivery;
+pub mod files;
 pub mod fleet;
 pub mod gates;
 pub mod stores;
 pub mod system;
 pub mod text;
+pub mod web;
 
 /// A response that never passes through Rust: the runtime hands its body from the upstream to the caller.
 ///

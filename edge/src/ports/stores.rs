@@ -9,7 +9,7 @@ use shared::{
         jobs::{Job, JobError, JobKind, JobOutput, JobStatus},
         scenes::Scene,
     },
-    ids::{JobId, SceneId, UserId},
+    ids::{GenerationId, JobId, SceneId, UserId},
 };
 
 use super::{NativeResponse, delivery::AuditEntry, gates::LedgerState};
@@ -22,6 +22,19 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     pub limit: u64,
     pub cursor: Option<String>,
+}
+
+/// What is to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// The same id twice is the same job.
+    pub id: JobId,
+    pub kind: JobKind,
+    /// Prices are per picture.
+    pub pictures: u32,
+    pub input: Value,
+    /// Whose it is, if an admin orders for somebody.
+    pub owner: Option<UserId>,
 }
 
 /// The answer to a claim.
@@ -47,19 +60,16 @@ pub struct Ending {
 /// The table `jobs`, through its functions.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Idempotent by id for the same user and input.
-    async fn create(
-        &self,
-        token: &AccessToken,
-        id: JobId,
-        kind: JobKind,
-        input: &Value,
-    ) -> Result<Job>;
+    /// Idempotent by id for the same owner and input (an image: the same generation).
+    async fn create(&self, token: &AccessToken, new: &NewJob) -> Result<Job>;
+    /// Removes an image job that never began, as if it had not been ordered; `false` when it has begun.
+    async fn withdraw(&self, token: &AccessToken, id: JobId) -> Result<bool>;
     async fn find(&self, token: &AccessToken, id: JobId) -> Result<Option<Job>>;
     async fn list(&self, token: &AccessToken, filter: &JobFilter) -> Result<Page<Job>>;
     async fn cancel(&self, token: &AccessToken, id: JobId) -> Result<Job>;
     async fn remove_finished(&self, token: &AccessToken, older_than_days: u32) -> Result<u64>;
-    async fn ledger(&self, token: &AccessToken) -> Result<LedgerState>;
+    /// The caller's, or for an admin `of` somebody's.
+    async fn ledger(&self, token: &AccessToken, of: Option<UserId>) -> Result<LedgerState>;
 
     async fn claim(&self, id: JobId, lease_s: u32) -> Result<Claim>;
     /// Keeps the lease; answers the status the job has now, which may be an end.
@@ -114,6 +124,26 @@ pub trait SceneStore: Send + Sync {
     async fn stray_files(&self, limit: u32) -> Result<Vec<String>>;
     /// Removes a file as the service; one that isn't there is removed already.
     async fn remove_file(&self, path: &str) -> Result<()>;
+}
+
+/// A row of `image_generations`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ImageGeneration {
+    pub id: GenerationId,
+    pub job_id: JobId,
+    pub user_id: UserId,
+    /// As last told.
+    pub status: JobStatus,
+    /// What the last webhook says, before it is put into words.
+    pub last_event: Value,
+}
+
+/// The table `image_generations`.
+#[async_trait]
+pub trait ImageStore: Send + Sync {
+    /// The caller's, or for an admin anybody's.
+    async fn find(&self, token: &AccessToken, id: &GenerationId)
+    -> Result<Option<ImageGeneration>>;
 }
 
 /// One undelivered message to a third party.

@@ -13,6 +13,7 @@ mod content_ideas;
 mod credits;
 mod every_route_is_guarded;
 mod http;
+mod images;
 mod jobs;
 mod layers;
 mod openapi;

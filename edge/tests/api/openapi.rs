@@ -32,7 +32,7 @@ pub fn document() -> Value {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
     let mut info = Info::new("Chandelle", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "Generation of scenes on nodes of one's own. Every path is also served under /s2s_api_v1/ instead of /api/. \
+        "Generation of scenes and images on nodes of one's own. Every path is also served under /s2s_api_v1/ instead of /api/. \
          Every answer carries X-Request-Id; every error is application/problem+json."
             .to_owned(),
     );

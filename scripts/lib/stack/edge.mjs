@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inRoot } from '../paths.mjs';
 
 /** wrangler shows other variables when it starts. */
-const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL'];
+const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL', 'WEBHOOK_SECRET'];
 
 const folderOf = (dir) => join(dir, 'edge');
 

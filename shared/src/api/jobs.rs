@@ -71,6 +71,7 @@ impl FromStr for JobStatus {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum JobKind {
     Scene,
+    Image,
 }
 
 impl JobKind {
@@ -78,6 +79,7 @@ impl JobKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scene => "scene",
+            Self::Image => "image",
         }
     }
 }
@@ -87,6 +89,7 @@ impl FromStr for JobKind {
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
             "scene" => Ok(Self::Scene),
+            "image" => Ok(Self::Image),
             _ => Err(()),
         }
     }
@@ -107,6 +110,9 @@ pub struct JobOutput {
     pub seed: u64,
     pub model: String,
     pub model_revision: String,
+    /// Signed, of kinds whose results are handed on: whoever has it reads the file until it runs out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// Why a job failed.

@@ -6,6 +6,7 @@ pub mod credits;
 pub mod envelope;
 pub mod fleet;
 pub mod health;
+pub mod images;
 pub mod jobs;
 pub mod outbox;
 pub mod scenes;

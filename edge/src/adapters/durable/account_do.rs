@@ -37,8 +37,8 @@ impl DurableObject for AccountDo {
     async fn fetch(&self, request: Request) -> Result<Response> {
         let now_ms = now_ms();
         match order(request).await? {
-            AccountCall::Reserve { job, kind, ledger } => {
-                answer(&self.change(|gate| gate.reserve(job, kind, ledger, now_ms))?)
+            AccountCall::Reserve { job, size, ledger } => {
+                answer(&self.change(|gate| gate.reserve(job, size, ledger, now_ms))?)
             }
             AccountCall::ReserveText { run, tokens, ledger } => {
                 answer(&self.change(|gate| gate.reserve_text(run, tokens, ledger, now_ms))?)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::{
     api::{
         Page,
-        jobs::{Job, JobError, JobKind, JobOutput, JobStatus, JobsRemoved},
+        jobs::{Job, JobError, JobOutput, JobStatus, JobsRemoved},
     },
     ids::{JobId, UserId},
 };
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     ports::{
         gates::LedgerState,
-        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore},
+        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore, NewJob},
     },
 };
 
@@ -52,6 +52,11 @@ struct StatusNow {
 }
 
 #[derive(Deserialize)]
+struct Withdrawn {
+    withdrawn: bool,
+}
+
+#[derive(Deserialize)]
 struct Reaped {
     id: JobId,
 }
@@ -74,15 +79,18 @@ impl SupabaseJobStore {
 
 #[async_trait]
 impl JobStore for SupabaseJobStore {
-    async fn create(
-        &self,
-        token: &AccessToken,
-        id: JobId,
-        kind: JobKind,
-        input: &Value,
-    ) -> Result<Job> {
-        let order = json!({ "p_id": id, "p_kind": kind, "p_input": input });
+    async fn create(&self, token: &AccessToken, new: &NewJob) -> Result<Job> {
+        let mut order = json!({ "p_id": new.id, "p_kind": new.kind, "p_input": new.input });
+        if let Some(owner) = new.owner {
+            order["p_user_id"] = json!(owner);
+        }
         self.client.rpc(Role::User(token), "create_job", order).await
+    }
+
+    async fn withdraw(&self, token: &AccessToken, id: JobId) -> Result<bool> {
+        let order = json!({ "p_id": id });
+        let gone: Withdrawn = self.client.rpc(Role::User(token), "withdraw_job", order).await?;
+        Ok(gone.withdrawn)
     }
 
     async fn find(&self, token: &AccessToken, id: JobId) -> Result<Option<Job>> {
@@ -113,8 +121,9 @@ impl JobStore for SupabaseJobStore {
         Ok(removed.removed)
     }
 
-    async fn ledger(&self, token: &AccessToken) -> Result<LedgerState> {
-        self.client.rpc(Role::User(token), "get_credits", json!({})).await
+    async fn ledger(&self, token: &AccessToken, of: Option<UserId>) -> Result<LedgerState> {
+        let whose = of.map_or(json!({}), |owner| json!({ "p_user_id": owner }));
+        self.client.rpc(Role::User(token), "get_credits", whose).await
     }
 
     async fn claim(&self, id: JobId, lease_s: u32) -> Result<Claim> {

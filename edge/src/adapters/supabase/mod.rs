@@ -3,6 +3,8 @@
 mod admin;
 mod client;
 mod errors;
+mod files;
+mod images;
 mod jobs;
 mod outbox;
 mod pages;
@@ -12,6 +14,8 @@ mod texts;
 
 pub use admin::SupabaseAdminStore;
 pub use client::SupabaseClient;
+pub use files::SupabaseFiles;
+pub use images::SupabaseImageStore;
 pub use jobs::SupabaseJobStore;
 pub use outbox::SupabaseOutboxStore;
 pub use scenes::SupabaseSceneStore;

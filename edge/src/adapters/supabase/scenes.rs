@@ -59,7 +59,7 @@ impl SceneStore for SupabaseSceneStore {
 
     async fn picture(&self, token: &AccessToken, scene: &Scene) -> Result<Option<NativeResponse>> {
         SendFuture::new(async move {
-            let found = storage::read(&self.client, token, &scene.image_url).await?;
+            let found = storage::read(&self.client, Role::User(token), &scene.image_url).await?;
             Ok(found.map(native_response))
         })
         .await

@@ -3,23 +3,22 @@
 use super::client::{Role, SupabaseClient};
 use crate::{
     adapters::http_client::{Answer, Call, Unreached},
-    caller::AccessToken,
     error::{Error, Result},
 };
 
-const TIMEOUT_MS: u32 = 15_000;
+pub(super) const TIMEOUT_MS: u32 = 15_000;
 
 /// A picture of several megabytes over a slow line.
 const UPLOAD_TIMEOUT_MS: u32 = 120_000;
 
-/// A file of the caller; `None` if there is none, or it isn't theirs.
+/// A file; `None` if there is none, or it isn't the caller's.
 pub(super) async fn read(
     client: &SupabaseClient,
-    token: &AccessToken,
+    role: Role<'_>,
     path: &str,
 ) -> Result<Option<Answer>> {
     let path = format!("/storage/v1/object/{path}");
-    let call = client.call(Role::User(token), "GET", &path, TIMEOUT_MS).streaming();
+    let call = client.call(role, "GET", &path, TIMEOUT_MS).streaming();
     let answer = call.send().await.map_err(storage_away)?;
     match answer.status() {
         200..=299 => Ok(Some(answer)),
@@ -54,11 +53,11 @@ impl SupabaseClient {
     }
 }
 
-fn storage_away(cause: Unreached) -> Error {
+pub(super) fn storage_away(cause: Unreached) -> Error {
     Error::unavailable("storage", cause.0)
 }
 
-fn refused(status: u16, text: &str) -> Error {
+pub(super) fn refused(status: u16, text: &str) -> Error {
     let cause = format!("status {status}: {}", text.chars().take(200).collect::<String>());
     match status {
         401 => Error::Unauthenticated { reason: "storage refused the token" },

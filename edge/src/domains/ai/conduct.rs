@@ -63,7 +63,7 @@ async fn reserve(ports: &TextPorts<'_>, run: &TextRun) -> std::result::Result<()
     let (user, id) = (run.user_id, run.run_id);
     let mut reservation = ports.account.reserve_text(user, id, max_tokens, None).await?;
     if reservation == Reservation::NeedsLedger {
-        let ledger = ports.jobs.ledger(&run.token).await?;
+        let ledger = ports.jobs.ledger(&run.token, None).await?;
         reservation = ports.account.reserve_text(user, id, max_tokens, Some(ledger)).await?;
     }
     match reservation {

@@ -1,7 +1,6 @@
 //! Accepting a job: reserve, store, queue. Only when both the row and the message are stored is it accepted;
 //! on every failure before that, the reservation is given back and nothing half-made remains.
 
-use serde_json::Value;
 use shared::{
     api::jobs::{Job, JobKind, JobStatus},
     ids::{JobId, UserId},
@@ -14,10 +13,15 @@ use super::{
     patience::may_pass,
 };
 use crate::{
-    caller::{AccessToken, Caller},
+    caller::Caller,
     error::{Error, Result},
-    ports::{delivery::GenerationMessage, gates::Reservation},
+    ports::{
+        delivery::GenerationMessage,
+        gates::{JobSize, Reservation},
+    },
 };
+
+pub use crate::ports::stores::NewJob;
 
 /// When to come back if no node has the model; nodes register within seconds of their start.
 const NO_NODE_RETRY_S: u32 = 15;
@@ -27,18 +31,9 @@ const OPEN_JOBS_RETRY_S: u32 = 10;
 /// Jobs one order may become, each after the one before ended without a charge.
 const REPEATS_MAX: u32 = 8;
 
-/// What is to be made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewJob {
-    /// The same id twice is the same job.
-    pub id: JobId,
-    pub kind: JobKind,
-    pub input: Value,
-}
-
 /// Accepts a job, or leaves nothing behind.
 pub async fn accept_job(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<Job> {
-    if !ports.fleet.has_model(model_of(ports, new.kind)).await? {
+    if !ports.fleet.has_model(ports.model_of(new.kind)).await? {
         return Err(Error::Unavailable {
             what: "generation",
             cause: "no node has the model".to_owned(),
@@ -50,7 +45,11 @@ pub async fn accept_job(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> 
             store(ports, caller, &NewJob { id: nth_id(new.id, repeat), ..new.clone() }).await?;
         match job.status {
             JobStatus::Failed | JobStatus::Cancelled => {
-                give_back(ports, caller.user_id, job.id).await;
+                give_back(ports, job.user_id, job.id).await;
+                // Its caller gave it its id: whatever became of it, that is its job.
+                if new.kind == JobKind::Image {
+                    return Ok(job);
+                }
             }
             JobStatus::Completed => {
                 conclude(ports, &EndedJob::from(&job)).await?;
@@ -77,28 +76,23 @@ fn nth_id(first: JobId, repeat: u32) -> JobId {
 /// Reserves, and stores the row.
 async fn store(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<Job> {
     reserve(ports, caller, new).await?;
-    match ports.jobs.create(&caller.token, new.id, new.kind, &new.input).await {
+    match ports.jobs.create(&caller.token, new).await {
         Ok(job) => Ok(job),
         Err(error) => {
-            undo(ports, caller, new.id, &error).await;
+            undo(ports, caller, new, &error).await;
             Err(error)
         }
     }
 }
 
-fn model_of<'a>(ports: &JobPorts<'a>, kind: JobKind) -> &'a str {
-    match kind {
-        JobKind::Scene => ports.scene_model,
-    }
-}
-
 async fn reserve(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<()> {
     // If only the answer to a reservation is lost, the account frees it at its next look into the ledger.
-    let user = caller.user_id;
-    let mut reservation = ports.account.reserve(user, new.id, new.kind, None).await?;
+    let user = owner_of(caller, new);
+    let size = JobSize { kind: new.kind, pictures: new.pictures };
+    let mut reservation = ports.account.reserve(user, new.id, size, None).await?;
     if reservation == Reservation::NeedsLedger {
-        let ledger = ports.jobs.ledger(&caller.token).await?;
-        reservation = ports.account.reserve(user, new.id, new.kind, Some(ledger)).await?;
+        let ledger = ports.jobs.ledger(&caller.token, new.owner).await?;
+        reservation = ports.account.reserve(user, new.id, size, Some(ledger)).await?;
     }
     match reservation {
         Reservation::Granted => Ok(()),
@@ -116,13 +110,22 @@ async fn reserve(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob) -> Result<
 
 /// After a `create` that failed. If its answer was only lost, the row is there: it is cancelled, or else the
 /// reaper would run, and charge for, a job whose caller was told that there is none.
-async fn undo(ports: &JobPorts<'_>, caller: &Caller, id: JobId, cause: &Error) {
-    if may_pass(cause)
-        && let Err(error) = ports.jobs.cancel(&caller.token, id).await
-    {
-        tracing::debug!(job_id = %id, %error, "no row to cancel");
+async fn undo(ports: &JobPorts<'_>, caller: &Caller, new: &NewJob, cause: &Error) {
+    let id = new.id;
+    if may_pass(cause) {
+        let undone = match new.kind {
+            JobKind::Scene => ports.jobs.cancel(&caller.token, id).await.map(drop),
+            JobKind::Image => ports.jobs.withdraw(&caller.token, id).await.map(drop),
+        };
+        if let Err(error) = undone {
+            tracing::debug!(job_id = %id, %error, "no row to cancel");
+        }
     }
-    give_back(ports, caller.user_id, id).await;
+    give_back(ports, owner_of(caller, new), id).await;
+}
+
+fn owner_of(caller: &Caller, new: &NewJob) -> UserId {
+    new.owner.unwrap_or(caller.user_id)
 }
 
 async fn give_back(ports: &JobPorts<'_>, user: UserId, id: JobId) {
@@ -139,7 +142,7 @@ async fn queue(ports: &JobPorts<'_>, caller: &Caller, job: &Job) -> Result<()> {
     let message = GenerationMessage { job_id: job.id };
     if let Err(error) = ports.queues.send_generation(message, 0).await {
         tracing::warn!(job_id = %job.id, %error, "a job could not be queued");
-        take_back(ports, &caller.token, job.id).await;
+        take_back(ports, caller, job).await;
         return Err(Error::unavailable("the queue", error));
     }
     Ok(())
@@ -147,13 +150,23 @@ async fn queue(ports: &JobPorts<'_>, caller: &Caller, job: &Job) -> Result<()> {
 
 /// Cancels a job that could not be queued. If that fails too, the job stays stored with its reservation, and
 /// the reaper queues it once the grace is over: it may then run although its caller was told to try again.
-async fn take_back(ports: &JobPorts<'_>, token: &AccessToken, id: JobId) {
-    let told = match ports.jobs.cancel(token, id).await {
-        Ok(job) if job.status == JobStatus::Cancelled => {
-            conclude(ports, &EndedJob::from(&job)).await
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
+///
+/// An image is withdrawn instead: the next order under its caller's own id must find the id free.
+async fn take_back(ports: &JobPorts<'_>, caller: &Caller, job: &Job) {
+    let id = job.id;
+    let told = match job.kind {
+        JobKind::Scene => match ports.jobs.cancel(&caller.token, id).await {
+            Ok(job) if job.status == JobStatus::Cancelled => {
+                conclude(ports, &EndedJob::from(&job)).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        },
+        JobKind::Image => match ports.jobs.withdraw(&caller.token, id).await {
+            Ok(true) => ports.account.settle(job.user_id, id, 0).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        },
     };
     if let Err(error) = told {
         tracing::warn!(job_id = %id, %error, "an unqueued job was not fully taken back");

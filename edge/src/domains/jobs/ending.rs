@@ -1,7 +1,7 @@
 //! Telling everyone who must know that a job has its end state: the account, the watchers, the outbox.
 
 use shared::{
-    api::jobs::{Job, JobError, JobEvent, JobStatus},
+    api::jobs::{Job, JobError, JobEvent, JobKind, JobStatus},
     ids::UserId,
 };
 
@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndedJob {
     pub user_id: UserId,
+    pub kind: JobKind,
     /// Its price, as the row has it.
     pub credits: i64,
     pub event: JobEvent,
@@ -22,7 +23,7 @@ pub struct EndedJob {
 
 impl From<&Job> for EndedJob {
     fn from(job: &Job) -> Self {
-        Self { user_id: job.user_id, credits: job.credits, event: event_of(job) }
+        Self { user_id: job.user_id, kind: job.kind, credits: job.credits, event: event_of(job) }
     }
 }
 
@@ -47,7 +48,8 @@ pub async fn conclude(ports: &JobPorts<'_>, ended: &EndedJob) -> Result<()> {
     };
     let settled = ports.account.settle(ended.user_id, job_id, charged).await;
     let published = ports.job_room.publish(ended.event.clone()).await;
-    if ended.event.status != JobStatus::Cancelled {
+    // Of a cancelled scene nobody is told.
+    if ended.event.status != JobStatus::Cancelled || ended.kind == JobKind::Image {
         let nudge = OutboxMessage { job_id: Some(job_id) };
         // The cron's tick delivers what this message would have: only the minute is lost.
         if let Err(error) = ports.queues.send_outbox(nudge, 0).await {

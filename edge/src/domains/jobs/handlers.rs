@@ -47,7 +47,7 @@ impl FromQuery for JobFilter {
     fn from_query(parameters: &mut Parameters<'_>) -> Self {
         Self {
             status: parameters.optional_parsed("status", "must be the status of a job"),
-            kind: parameters.optional_parsed("kind", "must be scene"),
+            kind: parameters.optional_parsed("kind", "must be scene or image"),
             limit: page_limit(parameters),
             cursor: page_cursor(parameters),
         }

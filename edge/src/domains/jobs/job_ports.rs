@@ -1,8 +1,12 @@
-//! What accepting and running jobs needs of the outside, and the two settings that steer it.
+//! What accepting and running jobs needs of the outside, and the settings that steer it.
+
+use shared::api::jobs::JobKind;
 
 use crate::{
+    config::ImageSteps,
     ports::{
         delivery::Queues,
+        files::Files,
         fleet::{Fleet, NodeClient},
         gates::{Account, JobRoom},
         stores::JobStore,
@@ -10,6 +14,8 @@ use crate::{
     },
     state::AppState,
 };
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 /// The ports of the job services; cheap to copy.
 #[derive(Clone, Copy)]
@@ -21,8 +27,14 @@ pub struct JobPorts<'a> {
     pub fleet: &'a dyn Fleet,
     pub node_client: &'a dyn NodeClient,
     pub queues: &'a dyn Queues,
+    pub files: &'a dyn Files,
     /// The image model that draws scenes.
     pub scene_model: &'a str,
+    /// The image model that draws what Sorami's people ask for.
+    pub image_model: &'a str,
+    pub image_steps: ImageSteps,
+    /// How long the addresses of generated files work.
+    pub image_url_lifetime_s: u64,
     /// How long a run counts as alive after it was last heard of.
     pub lease_s: u32,
 }
@@ -37,8 +49,22 @@ impl<'a> From<&'a AppState> for JobPorts<'a> {
             fleet: state.fleet.as_ref(),
             node_client: state.node_client.as_ref(),
             queues: state.queues.as_ref(),
+            files: state.files.as_ref(),
             scene_model: &state.config.scene_model,
+            image_model: &state.config.image_model,
+            image_steps: state.config.image_steps,
+            image_url_lifetime_s: u64::from(state.config.image_url_days) * SECONDS_PER_DAY,
             lease_s: state.config.lease_s,
+        }
+    }
+}
+
+impl<'a> JobPorts<'a> {
+    /// The model that makes jobs of a kind.
+    pub fn model_of(&self, kind: JobKind) -> &'a str {
+        match kind {
+            JobKind::Scene => self.scene_model,
+            JobKind::Image => self.image_model,
         }
     }
 }

@@ -4,10 +4,10 @@
 use std::future::Future;
 
 use futures_util::future::{Either, select};
-use shared::api::jobs::{Job, JobEvent, JobStatus};
+use shared::api::jobs::{Job, JobEvent, JobKind, JobStatus};
 
 use super::{job_ports::JobPorts, progress};
-use crate::ports::stores::JobProgress;
+use crate::ports::{delivery::OutboxMessage, stores::JobProgress};
 
 /// Progress is written to the row at most this often.
 const REPORT_INTERVAL_MS: u64 = 1_000;
@@ -34,6 +34,7 @@ type Kept<T> = std::result::Result<T, Interrupt>;
 pub struct Lease<'a> {
     ports: JobPorts<'a>,
     job_id: shared::ids::JobId,
+    kind: JobKind,
     present: JobProgress,
     reported_status: JobStatus,
     reported_ms: u64,
@@ -51,6 +52,7 @@ impl<'a> Lease<'a> {
         Self {
             ports,
             job_id: job.id,
+            kind: job.kind,
             announced: present.clone(),
             announced_ms: now_ms,
             present,
@@ -82,6 +84,17 @@ impl<'a> Lease<'a> {
         self.announced_ms = self.ports.clock.now_ms();
         if let Err(error) = self.ports.job_room.publish(self.event()).await {
             tracing::debug!(job_id = %self.job_id, %error, "the watchers were not told");
+        }
+    }
+
+    /// Has the step that the database has just noted told soon; the minute's tick tells it too.
+    pub async fn wake_outbox(&self) {
+        if self.kind != JobKind::Image {
+            return;
+        }
+        let nudge = OutboxMessage { job_id: Some(self.job_id) };
+        if let Err(error) = self.ports.queues.send_outbox(nudge, 0).await {
+            tracing::debug!(job_id = %self.job_id, %error, "the outbox was not nudged");
         }
     }
 
@@ -146,8 +159,12 @@ impl<'a> Lease<'a> {
         match reported {
             Ok(status) if status.is_end() => return Err(Interrupt::Ended(status)),
             Ok(_) => {
+                let is_new_step = self.reported_status != self.present.status;
                 self.reported_status = self.present.status;
                 self.reported_ms = self.ports.clock.now_ms();
+                if is_new_step {
+                    self.wake_outbox().await;
+                }
             }
             Err(error) => tracing::warn!(job_id = %self.job_id, %error, "progress was not stored"),
         }

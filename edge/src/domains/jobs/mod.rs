@@ -5,6 +5,7 @@ pub mod ending;
 pub mod follow;
 pub mod generation_consumer;
 pub mod handlers;
+pub mod input_picture;
 pub mod job_ports;
 pub mod lease;
 pub mod node_order;
@@ -15,6 +16,7 @@ pub mod retention_cron;
 pub mod run;
 pub mod saving;
 pub mod service;
+pub mod wait;
 
 use crate::{http::routes::Routes, routes};
 

@@ -3,32 +3,38 @@
 use serde_json::Value;
 use shared::{
     api::{
+        images::ImageJob,
         jobs::{Job, JobError, JobKind},
         scenes::CreateScene,
     },
-    ids::{JobId, UserId},
+    ids::JobId,
     node::{
         image::ImageInput,
         jobs::{Artifact, CreateNodeJob},
     },
     prompt::scene_prompt,
-    validate::parse_body,
+    validate::{FromBody, parse_body},
 };
+
+use crate::{config::ImageSteps, domains::images::drawing::image_input};
 
 /// The order for a node, or why the input can't be run. Inputs are parsed again here, because
 /// rows can be made through the database's own API without passing the edge.
-pub fn node_order(job: &Job, scene_model: &str) -> Result<CreateNodeJob, JobError> {
-    match job.kind {
-        JobKind::Scene => {
-            let scene = scene_of(&job.input)?;
-            let mut image = ImageInput::from_prompt(scene_prompt(&scene));
-            image.seed = Some(seed_of(job.id));
-            Ok(CreateNodeJob { id: job.id, model: scene_model.to_owned(), image })
-        }
-    }
+pub fn node_order(job: &Job, model: &str, steps: ImageSteps) -> Result<CreateNodeJob, JobError> {
+    let mut image = match job.kind {
+        JobKind::Scene => ImageInput::from_prompt(scene_prompt(&read::<CreateScene>(&job.input)?)),
+        JobKind::Image => image_input(&image_job(job)?, steps),
+    };
+    image.seed = Some(seed_of(job.id));
+    Ok(CreateNodeJob { id: job.id, model: model.to_owned(), image })
 }
 
-fn scene_of(input: &Value) -> Result<CreateScene, JobError> {
+/// What an image's job keeps of its order.
+pub fn image_job(job: &Job) -> Result<ImageJob, JobError> {
+    read(&job.input)
+}
+
+fn read<T: FromBody>(input: &Value) -> Result<T, JobError> {
     parse_body(input).map_err(|errors| {
         let rules: Vec<String> =
             errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
@@ -43,13 +49,19 @@ pub fn seed_of(id: JobId) -> u64 {
 }
 
 /// Where an artifact is stored: a function of the job, so that a re-run overwrites and never duplicates.
-pub fn storage_path(user: UserId, job: JobId, artifact: &Artifact) -> String {
+pub fn storage_path(job: &Job, artifact: &Artifact) -> String {
     let extension = match artifact.content_type.as_str() {
         "image/jpeg" => "jpg",
         "image/webp" => "webp",
         _ => "png",
     };
-    format!("scenes/{user}/{job}/{}.{extension}", artifact.index)
+    match (job.kind, image_job(job)) {
+        (JobKind::Image, Ok(image)) => {
+            let number = artifact.index.saturating_add(1);
+            format!("images/{}/image_{number}.{extension}", image.generation_id)
+        }
+        _ => format!("scenes/{}/{}/{}.{extension}", job.user_id, job.id, artifact.index),
+    }
 }
 
 #[cfg(test)]
@@ -83,8 +95,8 @@ mod tests {
     fn the_same_job_is_the_same_order() {
         let input =
             json!({"world": "w", "era": "e", "class": "a red wizard", "pose": "p", "decor": "d"});
-        let first = node_order(&job_with(input.clone()), "m").unwrap();
-        assert_eq!(first, node_order(&job_with(input), "m").unwrap());
+        let first = node_order(&job_with(input.clone()), "m", ImageSteps::default()).unwrap();
+        assert_eq!(first, node_order(&job_with(input), "m", ImageSteps::default()).unwrap());
         assert_eq!(first.image.prompt, "a red wizard, p, d, w, e");
         assert!(first.image.seed.unwrap() < 1 << 53);
     }
@@ -99,7 +111,9 @@ mod tests {
 
     #[test]
     fn says_every_rule_an_input_breaks() {
-        let error = node_order(&job_with(json!({"world": "", "era": 3})), "m").unwrap_err();
+        let error =
+            node_order(&job_with(json!({"world": "", "era": 3})), "m", ImageSteps::default())
+                .unwrap_err();
         assert_eq!(error.code, "invalid_input");
         for pointer in ["/world", "/era", "/class", "/pose", "/decor"] {
             assert!(error.detail.contains(pointer), "{}", error.detail);

@@ -10,6 +10,7 @@ use shared::{
 use super::{
     ending::{EndedJob, conclude, fail_job},
     follow::{Drawn, OnNode},
+    input_picture::{NoPicture, add_input_picture},
     job_ports::JobPorts,
     lease::{Interrupt, Lease},
     node_order::node_order,
@@ -58,12 +59,21 @@ async fn run_claimed(ports: &JobPorts<'_>, job: Job) -> RunOutcome {
             tracing::warn!(job_id = %job.id, %error, "the account was not compared with the ledger");
         }
     }
-    let order = match node_order(&job, ports.scene_model) {
+    let mut order = match node_order(&job, ports.model_of(job.kind), ports.image_steps) {
         Ok(order) => order,
         Err(error) => return told(fail_job(ports, &job, &error).await),
     };
     let mut lease = Lease::new(*ports, &job);
     lease.announce().await;
+    lease.wake_outbox().await;
+    match add_input_picture(ports, &job, &mut order).await {
+        Ok(()) => {}
+        Err(NoPicture::Gone(error)) => return told(fail_job(ports, &job, &error).await),
+        Err(NoPicture::StorageAway) => {
+            let setback = Setback { delay_s: OUTAGE_DELAY_S, ..Setback::default() };
+            return put_back(ports, &job, &lease, setback).await;
+        }
+    }
     match try_nodes(ports, &job, &order, &mut lease).await {
         Ok(outcome) => outcome,
         Err(Interrupt::Ended(status)) => told(conclude_found(ports, &job, status).await),
@@ -235,7 +245,7 @@ async fn conclude_found(ports: &JobPorts<'_>, job: &Job, status: JobStatus) -> R
         message: status.to_string(),
         error,
     };
-    let ended = EndedJob { user_id: job.user_id, credits: job.credits, event };
+    let ended = EndedJob { user_id: job.user_id, kind: job.kind, credits: job.credits, event };
     patiently(ports.clock, || conclude(ports, &ended)).await
 }
 

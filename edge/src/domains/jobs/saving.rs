@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use shared::{
-    api::jobs::{Job, JobOutput},
+    api::jobs::{Job, JobKind, JobOutput},
     node::jobs::Artifact,
 };
 
@@ -46,10 +46,20 @@ pub async fn save(
     lease.advance(progress::saving()).await?;
     let mut outputs = Vec::with_capacity(results.artifacts.len());
     for artifact in &results.artifacts {
-        let path = storage_path(job.user_id, job.id, artifact);
+        let path = storage_path(job, artifact);
         let storing = patiently(ports.clock, || store(ports, node, job, artifact, &path));
         match lease.keep_during(Box::pin(storing)).await? {
-            Ok(true) => outputs.push(output_of(artifact, results, path)),
+            Ok(true) => {
+                let signing = patiently(ports.clock, || address_of(ports, job, &path));
+                let url = match lease.keep_during(Box::pin(signing)).await? {
+                    Ok(url) => url,
+                    Err(error) => {
+                        tracing::warn!(job_id = %job.id, %error, "a file got no address");
+                        return Ok(Saved::StorageAway);
+                    }
+                };
+                outputs.push(output_of(artifact, results, path, url));
+            }
             Ok(false) => return Ok(Saved::ArtifactsGone),
             Err(error) => {
                 tracing::warn!(job_id = %job.id, %error, "an artifact could not be stored");
@@ -92,7 +102,20 @@ async fn store(
     }
 }
 
-fn output_of(artifact: &Artifact, results: &Results, path: String) -> JobOutput {
+/// Of kinds whose results are handed on to whoever has no token of their owner.
+async fn address_of(ports: &JobPorts<'_>, job: &Job, path: &str) -> Result<Option<String>> {
+    match job.kind {
+        JobKind::Scene => Ok(None),
+        JobKind::Image => ports.files.sign(path, ports.image_url_lifetime_s).await.map(Some),
+    }
+}
+
+fn output_of(
+    artifact: &Artifact,
+    results: &Results,
+    path: String,
+    url: Option<String>,
+) -> JobOutput {
     JobOutput {
         path,
         content_type: artifact.content_type.clone(),
@@ -103,6 +126,7 @@ fn output_of(artifact: &Artifact, results: &Results, path: String) -> JobOutput 
         seed: artifact.seed,
         model: results.model.clone(),
         model_revision: results.model_revision.clone(),
+        url,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Delivering the outbox: claim what is due, post it, settle it, until nothing is due or time is up.
 //! A message may be posted twice if settling fails after it was taken; it is never lost.
 
+use std::collections::HashMap;
+
 use crate::{
     domains::jobs::patience::patiently,
     error::Result,
@@ -11,7 +13,10 @@ use crate::{
     },
 };
 
-use super::discord::message_of;
+use super::{
+    discord,
+    webhook::{self, Webhook},
+};
 
 const ROWS_PER_CLAIM: u32 = 10;
 /// Longer than posting a whole claim takes, patience included; then another deliverer may take the rows.
@@ -22,6 +27,8 @@ const BACK_OFF_MAX_S: u32 = 3_600;
 /// With the back-off above this is a day: ten doublings are 85 minutes, the others an hour each.
 const ATTEMPTS_MAX: u32 = 33;
 
+const NOBODY_IS_TOLD: &str = "an event nobody is told of";
+
 /// What delivering needs.
 #[derive(Clone, Copy)]
 pub struct OutboxPorts<'a> {
@@ -30,7 +37,12 @@ pub struct OutboxPorts<'a> {
     pub outbox: &'a dyn OutboxStore,
     /// `None` when no webhook is configured.
     pub discord: Option<&'a dyn DiscordWebhook>,
+    /// Likewise, for the product's own server.
+    pub webhook: Option<Webhook<'a>>,
 }
+
+/// Topics whose receiver asked for a pause, with its seconds: nothing more is sent there in this delivery.
+type Pauses = HashMap<String, u32>;
 
 /// When to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,45 +57,42 @@ pub enum Next {
 /// Delivers what is due.
 pub async fn deliver_outbox(ports: &OutboxPorts<'_>) -> Result<Next> {
     let began_ms = ports.clock.now_ms();
-    let mut next = Next::Nothing;
+    let (mut next, mut pauses) = (Next::Nothing, Pauses::new());
     loop {
         let rows =
             patiently(ports.clock, || ports.outbox.claim(ROWS_PER_CLAIM, CLAIM_LEASE_S)).await?;
         if rows.is_empty() {
             return Ok(next);
         }
-        if let Some(delay_s) = deliver_rows(ports, &rows, &mut next).await? {
-            return Ok(Next::After { delay_s });
-        }
+        deliver_rows(ports, &rows, (&mut next, &mut pauses)).await?;
         if ports.clock.now_ms().saturating_sub(began_ms) >= DELIVERY_BUDGET_MS {
             return Ok(Next::After { delay_s: 1 });
         }
     }
 }
 
-/// Answers the pause, in seconds, if the webhook asked for one.
 async fn deliver_rows(
     ports: &OutboxPorts<'_>,
     rows: &[OutboxRow],
-    next: &mut Next,
-) -> Result<Option<u32>> {
-    let mut pause_s = None;
+    (next, pauses): (&mut Next, &mut Pauses),
+) -> Result<()> {
     for row in rows {
-        let outcome = match pause_s {
+        let outcome = match pauses.get(&row.topic) {
             // Each further call would count as one too many; enough of them and Discord bans the address.
-            Some(after_s) => {
-                OutboxOutcome::Retry { error: "the webhook asked for a pause".to_owned(), after_s }
-            }
+            Some(after_s) => OutboxOutcome::Retry {
+                error: "the webhook asked for a pause".to_owned(),
+                after_s: *after_s,
+            },
             None => {
                 let (outcome, asked_pause_s) = deliver_row(ports, row).await;
-                pause_s = asked_pause_s;
+                pauses.extend(asked_pause_s.map(|pause_s| (row.topic.clone(), pause_s)));
                 outcome
             }
         };
         note(row, &outcome, next);
         patiently(ports.clock, || ports.outbox.settle(&row.id, outcome.clone())).await?;
     }
-    Ok(pause_s)
+    Ok(())
 }
 
 fn note(row: &OutboxRow, outcome: &OutboxOutcome, next: &mut Next) {
@@ -104,12 +113,21 @@ fn note(row: &OutboxRow, outcome: &OutboxOutcome, next: &mut Next) {
 
 async fn deliver_row(ports: &OutboxPorts<'_>, row: &OutboxRow) -> (OutboxOutcome, Option<u32>) {
     let dead = |error: &str| (OutboxOutcome::Dead { error: error.to_owned() }, None);
-    if row.topic != "discord" {
-        return dead("no way to deliver this topic");
-    }
-    let Some(discord) = ports.discord else { return dead("no webhook configured") };
-    let Some(message) = message_of(row) else { return dead("an event nobody is told of") };
-    match discord.post(&message).await {
+    let delivery = match row.topic.as_str() {
+        "discord" => {
+            let Some(discord) = ports.discord else { return dead("no webhook configured") };
+            let Some(message) = discord::message_of(row) else { return dead(NOBODY_IS_TOLD) };
+            discord.post(&message).await
+        }
+        "webhook" => {
+            let Some(hook) = &ports.webhook else { return dead("no webhook configured") };
+            let message = webhook::message_of(row, hook, ports.clock.now_ms());
+            let Some(message) = message else { return dead(NOBODY_IS_TOLD) };
+            hook.receiver.post(message).await
+        }
+        _ => return dead("no way to deliver this topic"),
+    };
+    match delivery {
         Delivery::Delivered => (OutboxOutcome::Delivered, None),
         Delivery::Refused { cause } => (OutboxOutcome::Dead { error: cause }, None),
         Delivery::Retry { cause, .. } if row.attempts >= ATTEMPTS_MAX => {

@@ -5,6 +5,7 @@ pub mod discord;
 pub mod handlers;
 pub mod outbox_consumer;
 pub mod service;
+pub mod webhook;
 
 use crate::{http::routes::Routes, routes};
 

@@ -1,6 +1,9 @@
 //! The `outbox` queue's consumer: a message only says "look for due rows", so losing or repeating one is harmless.
 
-use super::deliver::{Next, OutboxPorts, deliver_outbox};
+use super::{
+    deliver::{Next, OutboxPorts, deliver_outbox},
+    webhook::Webhook,
+};
 use crate::{
     domains::audit::note_dead_letter,
     ports::delivery::{Consumed, OutboxMessage},
@@ -18,6 +21,14 @@ impl<'a> From<&'a AppState> for OutboxPorts<'a> {
             random: state.random.as_ref(),
             outbox: state.outbox.as_ref(),
             discord: state.discord.as_deref(),
+            webhook: state.webhook.as_deref().zip(state.config.webhook.as_ref()).map(
+                |(receiver, config)| Webhook {
+                    receiver,
+                    secret: config.secret.reveal(),
+                    signing: &config.signing,
+                    environment: state.config.environment,
+                },
+            ),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::{
     api::{
         Page,
-        jobs::{Job, JobKind, JobStatus},
+        jobs::{Job, JobKind},
         scenes::{CreateScene, Scene},
     },
     ids::{JobId, SceneId},
@@ -15,6 +15,7 @@ use crate::{
     domains::jobs::{
         accept::{NewJob, accept_job},
         job_ports::JobPorts,
+        wait::is_completed_within,
     },
     error::{Error, Result},
     ports::{NativeResponse, stores::SceneStore},
@@ -48,7 +49,8 @@ pub async fn create_scene(
     let input = json!({
         "world": world, "era": era, "class": class, "pose": pose, "decor": decor,
     });
-    accept_job(ports, caller, &NewJob { id, kind: JobKind::Scene, input }).await
+    let new = NewJob { id, kind: JobKind::Scene, pictures: 1, input, owner: None };
+    accept_job(ports, caller, &new).await
 }
 
 /// Waits for an accepted job as long as its caller wants to, and answers with the scene if it came to be.
@@ -60,33 +62,11 @@ pub async fn wait_for_scene(
     accepted: Job,
     wait: Wait<'_>,
 ) -> Result<Ordered> {
-    if wait.timeout_ms == 0 {
+    if !is_completed_within(ports, accepted.id, wait.timeout_ms).await? {
         return Ok(Ordered::Accepted(accepted));
     }
-    let end = match ports.job_room.wait_for_end(accepted.id, wait.timeout_ms).await {
-        Ok(end) => end,
-        // The job is accepted all the same: its caller can follow it as anyone who did not wait.
-        Err(error) => {
-            tracing::warn!(job_id = %accepted.id, %error, "a job's end could not be waited for");
-            None
-        }
-    };
-    let Some(end) = end else {
-        return Ok(Ordered::Accepted(accepted));
-    };
-    match end.status {
-        JobStatus::Completed => {
-            let scene = find_scene(scenes, caller, SceneId(accepted.id.0), wait.base_url).await?;
-            Ok(Ordered::Ready(scene))
-        }
-        JobStatus::Failed => {
-            let detail =
-                end.error.map_or_else(|| "the job failed".to_owned(), |error| error.detail);
-            Err(Error::JobFailed { detail })
-        }
-        JobStatus::Cancelled => Err(Error::Conflict { detail: "the job was cancelled".to_owned() }),
-        _ => Ok(Ordered::Accepted(accepted)),
-    }
+    let scene = find_scene(scenes, caller, SceneId(accepted.id.0), wait.base_url).await?;
+    Ok(Ordered::Ready(scene))
 }
 
 /// How long a caller waits, and under which address they reach us.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    api::jobs::JobKind,
     ids::JobId,
     limits::{
         JOB_CREDITS_DEFAULT, OPEN_JOBS_PER_USER_MAX, OPEN_TEXTS_PER_USER_MAX,
@@ -15,7 +14,7 @@ use shared::{
     },
 };
 
-use crate::ports::gates::{LedgerState, Reservation, StoredAnswer, price_of_tokens};
+use crate::ports::gates::{JobSize, LedgerState, Reservation, StoredAnswer, price_of_tokens};
 
 /// Knowledge older than this is compared with the ledger, which frees what a dead request left held.
 const TRUSTED_FOR_MS: u64 = 10 * 60 * 1000;
@@ -36,13 +35,34 @@ const TEXT_PRICE: &str = "text_per_1000_tokens";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum AccountCall {
-    Reserve { job: JobId, kind: JobKind, ledger: Option<LedgerState> },
-    ReserveText { run: JobId, tokens: u64, ledger: Option<LedgerState> },
-    Settle { job: JobId, charged: i64 },
+    Reserve {
+        job: JobId,
+        #[serde(flatten)]
+        size: JobSize,
+        ledger: Option<LedgerState>,
+    },
+    ReserveText {
+        run: JobId,
+        tokens: u64,
+        ledger: Option<LedgerState>,
+    },
+    Settle {
+        job: JobId,
+        charged: i64,
+    },
     ForgetBalance,
-    Compare { ledger: LedgerState },
-    BeginKey { key: String, fingerprint: String, job: JobId },
-    FinishKey { key: String, answer: Option<StoredAnswer> },
+    Compare {
+        ledger: LedgerState,
+    },
+    BeginKey {
+        key: String,
+        fingerprint: String,
+        job: JobId,
+    },
+    FinishKey {
+        key: String,
+        answer: Option<StoredAnswer>,
+    },
 }
 
 /// What is known of a user's credits.
@@ -87,7 +107,7 @@ impl HeldFor {
 /// What is to be held: a job's by its kind, a text's by its tokens.
 #[derive(Debug, Clone, Copy)]
 enum Price {
-    Of(JobKind),
+    Of(JobSize),
     Text(u64),
 }
 
@@ -102,11 +122,11 @@ impl AccountGate {
     pub fn reserve(
         &mut self,
         job: JobId,
-        kind: JobKind,
+        size: JobSize,
         ledger: Option<LedgerState>,
         now_ms: u64,
     ) -> Reservation {
-        self.hold(job, Price::Of(kind), ledger, now_ms)
+        self.hold(job, Price::Of(size), ledger, now_ms)
     }
 
     /// The same for a text of so many tokens at most.
@@ -146,7 +166,7 @@ impl AccountGate {
             return Reservation::NeedsLedger;
         }
         let (credits, of) = match price {
-            Price::Of(kind) => (self.price_of(kind), HeldFor::Job),
+            Price::Of(size) => (self.price_of(size), HeldFor::Job),
             Price::Text(tokens) => {
                 let price = self.prices.get(TEXT_PRICE).copied();
                 (
@@ -204,8 +224,9 @@ impl AccountGate {
         self.balance.saturating_sub(self.reserved()).abs_diff(believed)
     }
 
-    fn price_of(&self, kind: JobKind) -> i64 {
-        self.prices.get(kind.as_str()).copied().unwrap_or(JOB_CREDITS_DEFAULT).max(0)
+    fn price_of(&self, size: JobSize) -> i64 {
+        let each = self.prices.get(size.kind.as_str()).copied();
+        each.unwrap_or(JOB_CREDITS_DEFAULT).max(0).saturating_mul(size.pictures.into())
     }
 
     fn reserved(&self) -> i64 {

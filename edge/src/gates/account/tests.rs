@@ -1,9 +1,11 @@
 //! What an account grants, refuses and believes, call by call.
 
+use shared::api::jobs::JobKind;
+
 use super::*;
 use crate::ports::gates::OpenReservation;
 
-const SCENE: JobKind = JobKind::Scene;
+const SCENE: JobSize = JobSize { kind: JobKind::Scene, pictures: 1 };
 
 fn job(number: u8) -> JobId {
     JobId::from_random([number; 16])

@@ -44,8 +44,8 @@ pub const NODE_ROUTES: &[&str] =
 pub const METRICS_ROUTES: &[&str] = &["/api/metrics"];
 
 /// Beginnings of the routes whose every POST has a node work.
-const GENERATION_ROUTES: [&str; 3] =
-    ["/api/generate/", "/api/ai-assistant/", "/api/content-ideas/"];
+const GENERATION_ROUTES: [&str; 4] =
+    ["/api/generate/", "/api/images/", "/api/ai-assistant/", "/api/content-ideas/"];
 
 /// Lets a request through to its route if its credentials allow it, and records what became of it.
 pub async fn guard(mut request: Request, next: Next) -> Response {

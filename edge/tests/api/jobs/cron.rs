@@ -6,7 +6,7 @@ use edge::{
         scenes::stray_files_cron::remove_stray_files,
     },
     ports::{
-        gates::Account,
+        gates::{Account, JobSize},
         system::{Clock, Random},
     },
 };
@@ -62,7 +62,8 @@ fn accounts_that_drifted_are_corrected_wherever_the_round_begins() {
         world.run_to_the_end(id);
         // A reservation whose request died before it stored anything, and was forgotten.
         let user = world.alice.user_id;
-        let lost = world.gates.reserve(user, job_id(9), JobKind::Scene, None);
+        let size = JobSize { kind: JobKind::Scene, pictures: 1 };
+        let lost = world.gates.reserve(user, job_id(9), size, None);
         world.clock.run(lost).unwrap();
         let compare = || {
             let compared = compare_accounts(&world.database, &world.gates, &start);

@@ -13,11 +13,11 @@ use edge::{
 };
 use futures_util::future::join;
 use serde_json::json;
-use shared::api::jobs::{JobEvent, JobKind, JobStatus};
+use shared::api::jobs::{JobEvent, JobStatus};
 
 use crate::support::{
     nodes::Behaviour,
-    world::{LEASE_S, World, job_id, scene_input},
+    world::{LEASE_S, World, job_id, new_scene, scene_input},
 };
 
 fn statuses(events: &[JobEvent]) -> Vec<JobStatus> {
@@ -246,8 +246,8 @@ fn an_input_that_did_not_pass_the_edge_fails_before_any_node_sees_it() {
     let world = World::with_nodes([Behaviour::default()]);
     let mut input = scene_input();
     input["world"] = json!("");
-    let created =
-        JobStore::create(&world.database, &world.alice.token, job_id(1), JobKind::Scene, &input);
+    let new = new_scene(1, input);
+    let created = JobStore::create(&world.database, &world.alice.token, &new);
     let id = world.clock.run(created).unwrap().id;
     world.reap_after_s(61);
     assert_eq!(world.deliver(), Consumed::Ack);

@@ -6,9 +6,11 @@ use axum::http::Method;
 use edge::{
     auth::{TokenVerifier, VerifierPorts},
     caller::{AccessToken, Caller},
-    config::{Config, Environment, Secret, SupabaseConfig},
+    config::{Config, Environment, Secret, SupabaseConfig, WebhookConfig},
     state::AppState,
 };
+
+use shared::signing::SigningSecret;
 
 use super::{
     answer::Call,
@@ -16,10 +18,12 @@ use super::{
     keys::PureRustSignatures,
     runtime::{CountingRandom, FakeBackground, FakeRateLimiter},
     text_rooms::FakeTextRooms,
-    world::{GRACE_S, LEASE_S, MODEL, TEXT_MODEL, World, caller},
+    world::{GRACE_S, IMAGE_STEPS, LEASE_S, MODEL, TEXT_MODEL, WEBHOOK_SECRET, World, caller},
 };
 
 pub const NODE_JOIN_TOKEN: &str = "join-token";
+/// Signs tokens for the database.
+pub const DATABASE_SECRET: &str = "what the database and the edge share";
 pub const METRICS_TOKEN: &str = "metrics-token";
 pub const CORS_ORIGIN: &str = "https://app.example";
 
@@ -31,6 +35,7 @@ pub fn config() -> Config {
             url: "https://auth.example".to_owned(),
             publishable_key: "sb_publishable_test".to_owned(),
             secret_key: Secret::new("sb_secret_test"),
+            jwt_secret: Some(Secret::new(DATABASE_SECRET)),
         },
         issuers: vec![issuer_config()],
         cors_origins: vec![CORS_ORIGIN.to_owned()],
@@ -38,6 +43,16 @@ pub fn config() -> Config {
         node_join_token: Secret::new(NODE_JOIN_TOKEN),
         metrics_token: Secret::new(METRICS_TOKEN),
         discord_webhook_url: None,
+        webhook: Some(WebhookConfig {
+            url: Secret::new("https://sorami.example/api/webhooks/image-completion"),
+            secret: Secret::new(WEBHOOK_SECRET),
+            signing: SigningSecret::parse(WEBHOOK_SECRET).unwrap(),
+        }),
+        image_model: MODEL.to_owned(),
+        image_steps: IMAGE_STEPS,
+        image_url_days: 365,
+        input_image_origins: Vec::new(),
+        dns_url: None,
         scene_model: MODEL.to_owned(),
         text_model: TEXT_MODEL.to_owned(),
         lease_s: LEASE_S,
@@ -72,7 +87,7 @@ impl TestApp {
         let (background, rate_limiter) = (FakeBackground::default(), FakeRateLimiter::default());
         let text_rooms = FakeTextRooms::new(&world, background.clone());
         let state = AppState {
-            tokens: Arc::new(TokenVerifier::new(&config.issuers, ports)),
+            tokens: Arc::new(TokenVerifier::new(&config, ports)),
             config: Arc::new(config),
             clock: Arc::new(world.clock.clone()),
             random: Arc::new(CountingRandom::default()),
@@ -87,8 +102,12 @@ impl TestApp {
             texts: Arc::new(world.database.clone()),
             queues: Arc::new(world.queues.clone()),
             discord: Some(Arc::new(world.discord.clone())),
+            webhook: Some(Arc::new(world.receiver.clone())),
+            web: Arc::new(world.web.clone()),
+            files: Arc::new(world.database.clone()),
             jobs: Arc::new(world.database.clone()),
             scenes: Arc::new(world.database.clone()),
+            images: Arc::new(world.database.clone()),
             outbox: Arc::new(world.database.clone()),
             admin: Arc::new(world.database.clone()),
         };

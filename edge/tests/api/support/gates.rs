@@ -15,12 +15,12 @@ use edge::{
     },
     ports::{
         NativeResponse,
-        gates::{Account, JobRoom, KeyState, LedgerState, Reservation, StoredAnswer},
+        gates::{Account, JobRoom, JobSize, KeyState, LedgerState, Reservation, StoredAnswer},
         system::{Clock, NativeBody},
     },
 };
 use shared::{
-    api::jobs::{JobEvent, JobKind},
+    api::jobs::JobEvent,
     ids::{JobId, UserId},
 };
 
@@ -75,11 +75,11 @@ impl Account for FakeGates {
         &self,
         user: UserId,
         job: JobId,
-        kind: JobKind,
+        size: JobSize,
         ledger: Option<LedgerState>,
     ) -> Result<Reservation> {
         self.faults.pass(Part::Gate, "account.reserve", || {
-            Ok(self.with_account(user, |gate, now| gate.reserve(job, kind, ledger, now)))
+            Ok(self.with_account(user, |gate, now| gate.reserve(job, size, ledger, now)))
         })
     }
 

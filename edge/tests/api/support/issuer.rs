@@ -24,10 +24,12 @@ pub fn issuer_config() -> IssuerConfig {
     use TokenAlgorithm::{EdDsa, Es256, Hs256, Rs256};
     IssuerConfig {
         issuer: ISSUER.to_owned(),
-        audience: AUDIENCE.to_owned(),
+        audience: Some(AUDIENCE.to_owned()),
+        authorized_parties: Vec::new(),
         algorithms: vec![Hs256, Es256, Rs256, EdDsa],
         jwks_url: Some(JWKS_URL.to_owned()),
         hs256_secret: Some(Secret::new(HS256_SECRET)),
+        is_foreign: false,
     }
 }
 

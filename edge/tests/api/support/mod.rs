@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod artifacts;
 pub mod clock;
 pub mod database;
 pub mod discord;
@@ -11,7 +12,9 @@ pub mod issuer;
 pub mod keys;
 pub mod nodes;
 pub mod queues;
+pub mod receiver;
 pub mod runtime;
 pub mod text_rooms;
+pub mod web;
 pub mod world;
 pub mod writers;

@@ -21,6 +21,7 @@ use shared::{
 };
 
 use super::{
+    artifacts::artifacts_of,
     clock::FakeClock,
     database::FakeDatabase,
     faults::{Fault, Faults, Part},
@@ -42,6 +43,7 @@ pub struct Behaviour {
     /// The next runs end so, instead of completing: code, and whether trying again may help.
     pub failures: Vec<(&'static str, bool)>,
     pub refuses: bool,
+    pub takes_no_input: bool,
 }
 
 impl Default for Behaviour {
@@ -54,6 +56,7 @@ impl Default for Behaviour {
             cuts: Vec::new(),
             failures: Vec::new(),
             refuses: false,
+            takes_no_input: false,
         }
     }
 }
@@ -165,7 +168,7 @@ impl Node {
                 NodeEvent::Failed { code: code.to_owned(), detail, is_retryable }
             }
             None => NodeEvent::Completed {
-                artifacts: vec![artifact_of(&run.order)],
+                artifacts: artifacts_of(&run.order),
                 model: run.order.model.clone(),
                 model_revision: "r1".to_owned(),
                 engine_version: "e1".to_owned(),
@@ -179,17 +182,8 @@ impl Node {
     }
 }
 
-fn artifact_of(order: &CreateNodeJob) -> Artifact {
-    let seed = order.image.seed.unwrap_or(0);
-    Artifact {
-        index: 0,
-        content_type: "image/png".to_owned(),
-        bytes: 1_000,
-        sha256: format!("{}#{seed}", order.image.prompt),
-        width: 64,
-        height: 64,
-        seed,
-    }
+fn refused(detail: &str) -> NodeFailure {
+    NodeFailure::Refused { code: "invalid_request".to_owned(), detail: detail.to_owned() }
 }
 
 #[async_trait]
@@ -289,8 +283,10 @@ impl NodeClient for FakeNodes {
         self.strike("node.open")?;
         self.with(&node.node_id, |node, now_ms| {
             if node.behaviour.refuses {
-                let detail = "not a prompt".to_owned();
-                return Err(NodeFailure::Refused { code: "invalid_request".to_owned(), detail });
+                return Err(refused("not a prompt"));
+            }
+            if node.behaviour.takes_no_input && !job.image.images.is_empty() {
+                return Err(refused("takes no picture to start from"));
             }
             if !node.runs.contains_key(&job.id) {
                 if node.behaviour.is_full.contains(&now_ms) {

@@ -2,6 +2,7 @@
 
 use edge::{
     caller::{AccessToken, Caller},
+    config::{Environment, ImageSteps},
     domains::{
         jobs::{
             accept::{NewJob, accept_job},
@@ -9,7 +10,10 @@ use edge::{
             job_ports::JobPorts,
             reaper_cron::reap_jobs,
         },
-        outbox::deliver::{Next, OutboxPorts, deliver_outbox},
+        outbox::{
+            deliver::{Next, OutboxPorts, deliver_outbox},
+            webhook::Webhook,
+        },
     },
     error::Result,
     ports::{
@@ -21,6 +25,7 @@ use serde_json::{Value, json};
 use shared::{
     api::jobs::{Job, JobKind, JobStatus},
     ids::{JobId, UserId},
+    signing::SigningSecret,
 };
 
 use super::{
@@ -31,6 +36,8 @@ use super::{
     gates::FakeGates,
     nodes::{Behaviour, FakeNodes},
     queues::FakeQueues,
+    receiver::FakeReceiver,
+    web::FakeWeb,
     writers::FakeWriters,
 };
 
@@ -38,6 +45,8 @@ pub const MODEL: &str = "embedded-scene";
 pub const TEXT_MODEL: &str = "embedded-text";
 pub const LEASE_S: u32 = 30;
 pub const GRACE_S: u32 = 60;
+pub const WEBHOOK_SECRET: &str = "sorami-webhook-secret-key-2025";
+pub const IMAGE_STEPS: ImageSteps = ImageSteps { low: Some(8), medium: None, high: Some(30) };
 
 /// No chance at all: the same bytes each time.
 pub struct FixedRandom;
@@ -58,6 +67,9 @@ pub struct World {
     pub writers: FakeWriters,
     pub queues: FakeQueues,
     pub discord: FakeDiscord,
+    pub receiver: FakeReceiver,
+    pub signing: SigningSecret,
+    pub web: FakeWeb,
     pub alice: Caller,
 }
 
@@ -65,6 +77,7 @@ pub struct World {
 pub fn caller(number: u8, role: Option<&str>) -> Caller {
     Caller {
         user_id: UserId::from_random([number; 16]),
+        is_foreign: false,
         email: None,
         role: role.map(str::to_owned),
         token: AccessToken::new(format!("token-{number}")),
@@ -77,6 +90,11 @@ pub fn scene_input() -> Value {
         "world": "ice kingdom", "era": "medieval era", "class": "a red wizard",
         "pose": "on the left", "decor": "a tall castle",
     })
+}
+
+/// An order for a scene.
+pub fn new_scene(number: u8, input: Value) -> NewJob {
+    NewJob { id: job_id(number), kind: JobKind::Scene, pictures: 1, input, owner: None }
 }
 
 pub fn job_id(number: u8) -> JobId {
@@ -97,6 +115,9 @@ impl World {
             writers: FakeWriters::new(clock.clone(), faults.clone()),
             queues: FakeQueues::new(clock.clone(), faults.clone()),
             discord: FakeDiscord::default(),
+            receiver: FakeReceiver::default(),
+            signing: SigningSecret::parse(WEBHOOK_SECRET).unwrap(),
+            web: FakeWeb::new(clock.clone()),
             alice,
             database,
             faults,
@@ -122,7 +143,11 @@ impl World {
             fleet: &self.nodes,
             node_client: &self.nodes,
             queues: &self.queues,
+            files: &self.database,
             scene_model: MODEL,
+            image_model: MODEL,
+            image_steps: IMAGE_STEPS,
+            image_url_lifetime_s: 3_600,
             lease_s: LEASE_S,
         }
     }
@@ -133,13 +158,18 @@ impl World {
             random: &FixedRandom,
             outbox: &self.database,
             discord: Some(&self.discord),
+            webhook: Some(Webhook {
+                receiver: &self.receiver,
+                secret: WEBHOOK_SECRET,
+                signing: &self.signing,
+                environment: Environment::Local,
+            }),
         }
     }
 
     /// Alice orders a scene.
     pub fn order(&self, number: u8) -> Result<Job> {
-        let new = NewJob { id: job_id(number), kind: JobKind::Scene, input: scene_input() };
-        self.clock.run(accept_job(&self.ports(), &self.alice, &new))
+        self.clock.run(accept_job(&self.ports(), &self.alice, &new_scene(number, scene_input())))
     }
 
     /// Alice orders a scene, and is promised it.

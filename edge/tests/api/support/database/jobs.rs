@@ -8,7 +8,7 @@ use edge::{
     error::{Error, Result},
     ports::{
         gates::{LedgerState, OpenReservation},
-        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore, OutboxRow},
+        stores::{AccountState, Claim, Ending, JobFilter, JobProgress, JobStore, NewJob},
     },
 };
 use serde_json::{Value, json};
@@ -16,13 +16,12 @@ use shared::{
     api::{
         Page,
         jobs::{Job, JobError, JobKind, JobOutput, JobStatus},
-        scenes::{CreateScene, Scene},
     },
-    ids::{JobId, SceneId, UserId},
+    ids::{JobId, UserId},
     limits::JOB_ATTEMPTS_MAX,
 };
 
-use super::{FakeDatabase, JobRow, OutboxEntry, Tables, TextRow, timestamp};
+use super::{FakeDatabase, JobRow, Tables, TextRow, products::scene_of, timestamp};
 
 impl Tables {
     fn open_row(&mut self, id: JobId) -> Option<&mut JobRow> {
@@ -42,7 +41,7 @@ impl Tables {
         let row = self.jobs.get_mut(&id)?;
         row.job.error = Some(error.clone());
         let job = row.job.clone();
-        self.add_outbox(&job, "failed", json!({"error": error}), now_ms);
+        self.tell_failure(&job, error, now_ms);
         Some(job)
     }
 
@@ -59,39 +58,23 @@ impl Tables {
         row.job.message = String::new();
         row.job.outputs = outputs.to_vec();
         let (job, credits) = (row.job.clone(), row.job.credits);
-        let path = outputs[0].path.clone();
         self.charges.push((job.user_id, id, credits));
-        self.scenes.push(scene_of(&job, &path));
-        self.add_outbox(
-            &job,
-            "completed",
-            json!({"image_path": path, "metadata": metadata}),
-            now_ms,
-        );
+        match job.kind {
+            JobKind::Scene => {
+                let path = outputs[0].path.clone();
+                self.scenes.push(scene_of(&job, &path));
+                let details = json!({"image_path": path, "metadata": metadata});
+                self.add_outbox(&job, "completed", details, now_ms);
+            }
+            JobKind::Image => self.complete_images(&job, metadata, now_ms),
+        }
         Some(job)
-    }
-
-    fn add_outbox(&mut self, job: &Job, event: &str, details: Value, now_ms: u64) {
-        let mut payload = json!({"job_id": job.id, "scene": job.input});
-        payload.as_object_mut().unwrap().extend(details.as_object().unwrap().clone());
-        let row = OutboxRow {
-            id: uuid::Uuid::from_u128(self.outbox.len() as u128 + 1).to_string(),
-            job_id: Some(job.id),
-            topic: "discord".to_owned(),
-            event: format!("{}.{event}", job.kind.as_str()),
-            payload,
-            status: "pending".to_owned(),
-            attempts: 0,
-            last_error: None,
-            created_at: Some(timestamp(now_ms)),
-        };
-        self.outbox.push(OutboxEntry { row, due_ms: now_ms });
     }
 
     /// What a job costs, by kind: the setting `prices`.
     fn prices(&self) -> BTreeMap<String, i64> {
-        let set = self.settings.get("prices").and_then(|prices| prices["scene"].as_i64());
-        BTreeMap::from([("scene".to_owned(), set.unwrap_or(1))])
+        let set = |kind: &str| self.settings.get("prices").and_then(|prices| prices[kind].as_i64());
+        ["scene", "image"].map(|kind| (kind.to_owned(), set(kind).unwrap_or(1))).into()
     }
 
     fn ledger(&self, user: UserId) -> LedgerState {
@@ -113,42 +96,23 @@ impl Tables {
     }
 }
 
-fn scene_of(job: &Job, path: &str) -> Scene {
-    let order: CreateScene = serde_json::from_value(job.input.clone()).unwrap();
-    let CreateScene { world, era, class, pose, decor } = order;
-    Scene {
-        id: SceneId(job.id.0),
-        user_id: job.user_id,
-        world,
-        era,
-        class,
-        pose,
-        decor,
-        image_url: path.to_owned(),
-        status: "completed".to_owned(),
-        created_at: job.finished_at.clone().unwrap_or_default(),
-    }
-}
-
 #[async_trait]
 impl JobStore for FakeDatabase {
-    async fn create(
-        &self,
-        token: &AccessToken,
-        id: JobId,
-        kind: JobKind,
-        input: &Value,
-    ) -> Result<Job> {
+    async fn create(&self, token: &AccessToken, new: &NewJob) -> Result<Job> {
         self.call("jobs.create", |tables, now_ms| {
-            let (user_id, _) = tables.caller(token)?;
+            let NewJob { id, kind, ref input, .. } = *new;
+            let user_id = tables.owner(token, new.owner)?;
             if let Some(row) = tables.jobs.get(&id) {
-                return match row.job.user_id == user_id && row.job.input == *input {
+                let is_same = row.job.input == *input
+                    || kind == JobKind::Image
+                        && row.job.input["generation_id"] == input["generation_id"];
+                return match row.job.user_id == user_id && is_same {
                     true => Ok(row.job.clone()),
                     false => Err(Error::Conflict { detail: "another job's id".to_owned() }),
                 };
             }
             let (balance, reserved) = tables.credits(user_id);
-            let credits = tables.prices()[kind.as_str()];
+            let credits = tables.prices()[kind.as_str()] * i64::from(new.pictures);
             if balance - reserved < credits {
                 return Err(Error::NoCredit { balance, reserved });
             }
@@ -168,11 +132,28 @@ impl JobStore for FakeDatabase {
                 started_at: None,
                 finished_at: None,
             };
+            if kind == JobKind::Image {
+                tables.add_generation(&job, now_ms)?;
+            }
             let number = tables.jobs.len() as u64;
             let row =
                 JobRow { job: job.clone(), lease_until_ms: None, queued_at_ms: now_ms, number };
             tables.jobs.insert(id, row);
             Ok(job)
+        })
+    }
+
+    async fn withdraw(&self, token: &AccessToken, id: JobId) -> Result<bool> {
+        self.call("jobs.withdraw", |tables, _| {
+            let (user, is_admin) = tables.caller(token)?;
+            let Some(row) = tables.jobs.get(&id) else { return Ok(false) };
+            let is_theirs = row.job.user_id == user || is_admin;
+            if !is_theirs || row.job.attempts > 0 || row.job.status != JobStatus::Queued {
+                return Ok(false);
+            }
+            tables.jobs.remove(&id);
+            tables.generations.retain(|_, generation| generation.job_id != id);
+            Ok(true)
         })
     }
 
@@ -219,7 +200,12 @@ impl JobStore for FakeDatabase {
                 return Err(Error::NotFound);
             }
             let unchanged = row.job.clone();
-            Ok(tables.end(id, JobStatus::Cancelled, now_ms).unwrap_or(unchanged))
+            let cancelled = tables.end(id, JobStatus::Cancelled, now_ms);
+            if let Some(job) = cancelled.as_ref().filter(|job| job.kind == JobKind::Image) {
+                let code = "cancelled".to_owned();
+                tables.tell_failure(job, &JobError { detail: code.clone(), code }, now_ms);
+            }
+            Ok(cancelled.unwrap_or(unchanged))
         })
     }
 
@@ -234,10 +220,10 @@ impl JobStore for FakeDatabase {
         })
     }
 
-    async fn ledger(&self, token: &AccessToken) -> Result<LedgerState> {
+    async fn ledger(&self, token: &AccessToken, of: Option<UserId>) -> Result<LedgerState> {
         self.call("jobs.ledger", |tables, _| {
-            let (user, _) = tables.caller(token)?;
-            Ok(tables.ledger(user))
+            let owner = tables.owner(token, of)?;
+            Ok(tables.ledger(owner))
         })
     }
 
@@ -262,7 +248,9 @@ impl JobStore for FakeDatabase {
             row.job.attempts += 1;
             row.job.started_at.get_or_insert_with(|| timestamp(now_ms));
             row.lease_until_ms = Some(now_ms + u64::from(lease_s) * 1_000);
-            Ok(Claim::Claimed(Box::new(row.job.clone())))
+            let job = row.job.clone();
+            tables.tell_steps(&job, JobStatus::Initializing, now_ms);
+            Ok(Claim::Claimed(Box::new(job)))
         })
     }
 
@@ -273,6 +261,8 @@ impl JobStore for FakeDatabase {
                 row.job.progress = row.job.progress.max(progress.progress);
                 row.job.message = progress.message;
                 row.lease_until_ms = Some(now_ms + u64::from(lease_s) * 1_000);
+                let job = row.job.clone();
+                tables.tell_steps(&job, progress.status, now_ms);
             }
             tables.jobs.get(&id).map(|row| row.job.status).ok_or(Error::NotFound)
         })

@@ -4,6 +4,7 @@
 mod jobs;
 mod others;
 mod outbox;
+mod products;
 mod texts;
 
 use std::{
@@ -14,12 +15,16 @@ use std::{
 use edge::{
     caller::{AccessToken, Caller},
     error::{Error, Result},
-    ports::{delivery::AuditEntry, stores::OutboxRow, system::Clock},
+    ports::{
+        delivery::AuditEntry,
+        stores::{ImageGeneration, OutboxRow},
+        system::Clock,
+    },
 };
 use serde_json::Value;
 use shared::{
     api::{jobs::Job, scenes::Scene},
-    ids::{JobId, UserId},
+    ids::{GenerationId, JobId, UserId},
 };
 
 use super::{
@@ -52,6 +57,7 @@ pub use texts::TextRow;
 pub struct Tables {
     pub jobs: BTreeMap<JobId, JobRow>,
     pub scenes: Vec<Scene>,
+    pub generations: BTreeMap<GenerationId, ImageGeneration>,
     pub charges: Vec<(UserId, JobId, i64)>,
     pub outbox: Vec<OutboxEntry>,
     pub audit: Vec<AuditEntry>,
@@ -60,6 +66,8 @@ pub struct Tables {
     pub counters: BTreeMap<String, u64>,
     /// Path → the artifact's SHA-256.
     pub files: BTreeMap<String, String>,
+    /// The bytes of those that passed through the edge.
+    pub bytes: BTreeMap<String, Vec<u8>>,
     pub times_stored: u32,
     callers: HashMap<String, (UserId, bool)>,
     grants: HashMap<UserId, i64>,

@@ -1,12 +1,14 @@
 //! Typed settings from variables and secrets, read once; everything that is missing or wrong is named at once.
 
+mod images;
+mod issuers;
+
 use std::fmt;
 
-use serde::Deserialize;
 use thiserror::Error;
 
-/// Shorter HMAC secrets can be guessed from one token.
-const HS256_SECRET_MIN_BYTES: usize = 32;
+pub use images::{ImageSteps, WebhookConfig};
+pub use issuers::{IssuerConfig, TokenAlgorithm};
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -23,8 +25,19 @@ pub struct Config {
     /// Monitoring proves itself with it; empty: only admins may read the metrics.
     pub metrics_token: Secret,
     pub discord_webhook_url: Option<Secret>,
+    /// The product's own server; `None`: it is told nothing.
+    pub webhook: Option<WebhookConfig>,
     /// The image model that draws scenes.
     pub scene_model: String,
+    /// The image model that draws what Sorami's people ask for.
+    pub image_model: String,
+    pub image_steps: ImageSteps,
+    /// How long the addresses of generated files work.
+    pub image_url_days: u32,
+    /// Origins that pictures to start from are fetched from although they are not public; of local deployments alone.
+    pub input_image_origins: Vec<String>,
+    /// Answers DNS questions over HTTPS; `None`: what a name resolves to is not looked at.
+    pub dns_url: Option<String>,
     /// The text model that answers for creators.
     pub text_model: String,
     /// How long a run counts as alive after it was last heard of.
@@ -41,6 +54,8 @@ pub struct SupabaseConfig {
     /// Public by design: the page uses it too.
     pub publishable_key: String,
     pub secret_key: Secret,
+    /// The edge writes tokens with it for people of issuers that the database doesn't know.
+    pub jwt_secret: Option<Secret>,
 }
 
 /// Which deployment this is.
@@ -58,41 +73,6 @@ impl Environment {
             Self::Local => "local",
             Self::Staging => "staging",
             Self::Production => "production",
-        }
-    }
-}
-
-/// Somebody whose tokens we accept.
-#[derive(Debug, Clone)]
-pub struct IssuerConfig {
-    pub issuer: String,
-    pub audience: String,
-    pub algorithms: Vec<TokenAlgorithm>,
-    pub jwks_url: Option<String>,
-    pub hs256_secret: Option<Secret>,
-}
-
-/// How a token may be signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum TokenAlgorithm {
-    #[serde(rename = "HS256")]
-    Hs256,
-    #[serde(rename = "ES256")]
-    Es256,
-    #[serde(rename = "RS256")]
-    Rs256,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-}
-
-impl TokenAlgorithm {
-    /// The word in a token's header.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-            Self::EdDsa => "EdDSA",
         }
     }
 }
@@ -136,12 +116,21 @@ impl Config {
                 url,
                 publishable_key: read.required("SUPABASE_PUBLISHABLE_KEY"),
                 secret_key: Secret(read.required("SUPABASE_SECRET_KEY")),
+                jwt_secret: read.optional("SUPABASE_JWT_SECRET").map(Secret),
             },
             cors_origins: read.origins("CORS_ORIGINS"),
             node_token: Secret(read.required("NODE_TOKEN")),
             node_join_token: Secret(read.optional("NODE_JOIN_TOKEN").unwrap_or_default()),
             metrics_token: Secret(read.optional("METRICS_TOKEN").unwrap_or_default()),
             discord_webhook_url: read.optional("DISCORD_WEBHOOK_URL").map(Secret),
+            webhook: read.webhook(environment),
+            image_model: read
+                .optional("IMAGE_MODEL")
+                .unwrap_or_else(|| "embedded-scene".to_owned()),
+            image_steps: read.image_steps("IMAGE_STEPS"),
+            image_url_days: read.within("IMAGE_URL_DAYS", 365, (1, 3_650), "days"),
+            input_image_origins: read.input_image_origins(environment),
+            dns_url: read.https("DNS_URL", environment),
             scene_model: read
                 .optional("SCENE_MODEL")
                 .unwrap_or_else(|| "embedded-scene".to_owned()),
@@ -156,20 +145,6 @@ impl Config {
 struct Reader<'a> {
     source: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
-}
-
-/// An entry of `JWT_ISSUERS`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IssuerEntry {
-    issuer: String,
-    audience: String,
-    algorithms: Vec<TokenAlgorithm>,
-    #[serde(default)]
-    jwks_url: Option<String>,
-    /// Names the secret; the secret itself never stands in a variable.
-    #[serde(default)]
-    hs256_secret_name: Option<String>,
 }
 
 impl Reader<'_> {
@@ -203,9 +178,13 @@ impl Reader<'_> {
     }
 
     fn seconds(&mut self, name: &str, default: u32) -> u32 {
+        self.within(name, default, (1, 86_400), "seconds")
+    }
+
+    fn within(&mut self, name: &str, default: u32, (min, max): (u32, u32), unit: &str) -> u32 {
         let Some(text) = self.optional(name) else { return default };
-        text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).unwrap_or_else(|| {
-            self.problems.push(format!("{name} must be a number of seconds up to a day"));
+        text.parse().ok().filter(|number| (min..=max).contains(number)).unwrap_or_else(|| {
+            self.problems.push(format!("{name} must be a number of {unit} from {min} to {max}"));
             default
         })
     }
@@ -222,73 +201,6 @@ impl Reader<'_> {
             Environment::Production
         })
     }
-
-    fn issuers(&mut self, supabase_url: &str, environment: Environment) -> Vec<IssuerConfig> {
-        let Some(text) = self.optional("JWT_ISSUERS") else {
-            return vec![supabase_issuer(supabase_url)];
-        };
-        let entries: Vec<IssuerEntry> = match serde_json::from_str(&text) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.problems.push(format!("JWT_ISSUERS can't be read: {error}"));
-                return Vec::new();
-            }
-        };
-        if entries.is_empty() {
-            self.problems.push("JWT_ISSUERS must name an issuer".to_owned());
-        }
-        let issuers: Vec<_> =
-            entries.into_iter().map(|entry| self.issuer(entry, environment)).collect();
-        for (index, one) in issuers.iter().enumerate() {
-            if issuers.iter().take(index).any(|other| other.issuer == one.issuer) {
-                self.problems.push(format!("JWT_ISSUERS names {} twice", one.issuer));
-            }
-        }
-        issuers
-    }
-
-    fn issuer(&mut self, entry: IssuerEntry, environment: Environment) -> IssuerConfig {
-        let IssuerEntry { issuer, audience, algorithms, jwks_url, hs256_secret_name } = entry;
-        let mut problem = |text: &str| self.problems.push(format!("JWT_ISSUERS: {issuer} {text}"));
-        if issuer.is_empty() || audience.is_empty() || algorithms.is_empty() {
-            problem("needs an issuer, an audience and algorithms");
-        }
-        let wants_hs256 = algorithms.contains(&TokenAlgorithm::Hs256);
-        if wants_hs256 != hs256_secret_name.is_some() {
-            problem("needs HS256 and hs256_secret_name together, or neither");
-        }
-        if algorithms.iter().any(|algorithm| *algorithm != TokenAlgorithm::Hs256)
-            && jwks_url.is_none()
-        {
-            problem("needs jwks_url for its algorithms");
-        }
-        let is_local = environment == Environment::Local;
-        if jwks_url.as_ref().is_some_and(|url| !is_local && !url.starts_with("https://")) {
-            problem("must give its keys over https");
-        }
-        let hs256_secret = hs256_secret_name.map(|name| Secret(self.required(&name)));
-        if hs256_secret
-            .as_ref()
-            .is_some_and(|secret| (1..HS256_SECRET_MIN_BYTES).contains(&secret.0.len()))
-        {
-            self.problems.push(format!(
-                "JWT_ISSUERS: the secret of {issuer} must have at least {HS256_SECRET_MIN_BYTES} bytes"
-            ));
-        }
-        IssuerConfig { issuer, audience, algorithms, jwks_url, hs256_secret }
-    }
-}
-
-/// The issuer that every deployment has: its own Supabase Auth.
-fn supabase_issuer(supabase_url: &str) -> IssuerConfig {
-    let issuer = format!("{supabase_url}/auth/v1");
-    IssuerConfig {
-        jwks_url: Some(format!("{issuer}/.well-known/jwks.json")),
-        issuer,
-        audience: "authenticated".to_owned(),
-        algorithms: vec![TokenAlgorithm::Es256, TokenAlgorithm::Rs256, TokenAlgorithm::EdDsa],
-        hs256_secret: None,
-    }
 }
 
 #[cfg(test)]
@@ -297,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn minimal() -> HashMap<&'static str, &'static str> {
+    pub(super) fn minimal() -> HashMap<&'static str, &'static str> {
         HashMap::from([
             ("ENVIRONMENT", "local"),
             ("SUPABASE_URL", "http://127.0.0.1:54321/"),
@@ -307,11 +219,11 @@ mod tests {
         ])
     }
 
-    fn read(variables: &HashMap<&str, &str>) -> Result<Config, ConfigError> {
+    pub(super) fn read(variables: &HashMap<&str, &str>) -> Result<Config, ConfigError> {
         Config::from_source(&|name| variables.get(name).map(|text| (*text).to_owned()))
     }
 
-    fn problems(name: &'static str, text: &'static str) -> Vec<String> {
+    pub(super) fn problems(name: &'static str, text: &'static str) -> Vec<String> {
         let mut variables = minimal();
         variables.insert(name, text);
         read(&variables).unwrap_err().0
@@ -336,29 +248,6 @@ mod tests {
             "NODE_TOKEN",
         ];
         assert_eq!(problems, names.map(|name| format!("{name} is missing")));
-    }
-
-    #[test]
-    fn an_issuer_that_could_never_be_verified_is_refused() {
-        let cases = [
-            (r#"[]"#, "must name an issuer"),
-            (r#"{"#, "can't be read"),
-            (r#"[{"issuer":"a","audience":"b","algorithms":["none"]}]"#, "can't be read"),
-            (r#"[{"issuer":"a","audience":"b","algorithms":["ES256"]}]"#, "needs jwks_url"),
-            (r#"[{"issuer":"a","audience":"b","algorithms":["HS256"]}]"#, "together"),
-            (
-                r#"[{"issuer":"a","audience":"b","algorithms":["HS256"],"hs256_secret_name":"NODE_TOKEN"}]"#,
-                "at least 32 bytes",
-            ),
-            (
-                r#"[{"issuer":"a","audience":"b","algorithms":["HS256"],"hs256_secret_name":"NO_SUCH"}]"#,
-                "NO_SUCH is missing",
-            ),
-        ];
-        for (text, expected) in cases {
-            let found = problems("JWT_ISSUERS", text);
-            assert!(found.iter().any(|problem| problem.contains(expected)), "{text}: {found:?}");
-        }
     }
 
     #[test]
