@@ -36,7 +36,7 @@ function writeStack(dir, stack) {
  * @param {{dir?: string, freePorts?: boolean, driver?: 'pglite' | 'postgres', nodes?: number, cronSeconds?: number,
  *   standIns?: boolean, edgeKind?: 'release' | 'fast', vars?: object, nodeVars?: object, deliveries?: object}} options
  *   vars and nodeVars: more settings of the edge and of the nodes; standIns: with the tests' stand-ins for Discord's
- *   webhook and for other issuers of tokens; deliveries: by queue, after how many repeats a message is a dead letter
+ *   webhook, for other issuers of tokens and for the product's own server; deliveries: by queue, after how many repeats a message is a dead letter
  */
 export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options } = {}) {
   const old = readStack(dir);
@@ -73,14 +73,14 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
 }
 
 async function makePlan({ freePorts: anyPorts = false, driver = process.env.SUPABASE_DRIVER ?? 'pglite', nodes = 1, cronSeconds = 60, standIns = false, vars = {}, nodeVars = {}, deliveries = {} }, old) {
-  const count = 5 + nodes;
+  const count = 6 + nodes;
   const [inspector, ...free] = await freePorts(count);
   const ports = anyPorts
-    ? { supabase: free[0], edge: free[1], nodes: free.slice(4, 4 + nodes) }
+    ? { supabase: free[0], edge: free[1], nodes: free.slice(5, 5 + nodes) }
     : { ...DEFAULT_PORTS, nodes: Array.from({ length: nodes }, (_, index) => DEFAULT_PORTS.node + index) };
   for (const [part, port] of Object.entries({ supabase: ports.supabase, edge: ports.edge, node: ports.nodes[0] })) await requirePort(port, part);
-  const secrets = old?.plan.secrets ?? { node_token: secret(), node_join_token: secret(), metrics_token: secret(), issuer_secret: secret() };
-  return { ports: { ...ports, inspector, ...(standIns && { discord: free[2], issuer: free[3] }) }, driver, nodes, cronSeconds, vars, nodeVars, deliveries, secrets };
+  const secrets = old?.plan.secrets ?? { node_token: secret(), node_join_token: secret(), metrics_token: secret(), issuer_secret: secret(), webhook_secret: secret() };
+  return { ports: { ...ports, inspector, ...(standIns && { discord: free[2], issuer: free[3], receiver: free[4] }) }, driver, nodes, cronSeconds, vars, nodeVars, deliveries, secrets };
 }
 
 const describe = (plan, old) => ({
@@ -89,6 +89,7 @@ const describe = (plan, old) => ({
   supabase_url: urlOf(plan.ports.supabase),
   ...(plan.ports.discord && { discord_url: urlOf(plan.ports.discord) }),
   ...(plan.ports.issuer && { issuer_url: urlOf(plan.ports.issuer) }),
+  ...(plan.ports.receiver && { receiver_url: urlOf(plan.ports.receiver) }),
   node_token: plan.secrets.node_token,
   metrics_token: plan.secrets.metrics_token,
   // The people stay in Supabase's data, so their passwords stay too.
@@ -98,7 +99,11 @@ const describe = (plan, old) => ({
   plan,
 });
 
-const varsOf = ({ ports, vars }) => ({ ...(ports.discord && { DISCORD_WEBHOOK_URL: `${urlOf(ports.discord)}/api/webhooks/1/token` }), ...vars });
+const varsOf = ({ ports, secrets, vars }) => ({
+  ...(ports.discord && { DISCORD_WEBHOOK_URL: `${urlOf(ports.discord)}/api/webhooks/1/token` }),
+  ...(ports.receiver && { WEBHOOK_URL: `${urlOf(ports.receiver)}/hook`, WEBHOOK_SECRET: secrets.webhook_secret, INPUT_IMAGE_ORIGINS: urlOf(ports.receiver) }),
+  ...vars,
+});
 
 /** The issuers beside Supabase: one with keys, one with a secret. */
 const issuersOf = ({ ports }) =>

@@ -125,7 +125,7 @@ impl Address {
                     name == *inner
                         || name.strip_suffix(*inner).is_some_and(|rest| rest.ends_with('.'))
                 };
-                name.contains('.') && !INNER_NAMES.iter().any(|inner| is_inner(&inner))
+                name.contains('.') && !INNER_NAMES.iter().any(is_inner)
             }
         };
         if is_public { Ok(()) } else { Err(AddressProblem::NotPublic) }
@@ -204,14 +204,19 @@ pub fn is_public_ip(ip: IpAddr) -> bool {
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    let is_special = match (a, b, c) {
-        (0 | 10 | 127, _, _) | (224..=255, _, _) => true,
-        (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _) => true,
-        (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => {
-            true
-        }
-        _ => false,
-    };
+    let is_special = matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224..=255, _, _)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 168, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    );
     !is_special
 }
 

@@ -8,6 +8,7 @@ pub mod client;
 pub mod events;
 pub mod issuer;
 pub mod node;
+pub mod receiver;
 pub mod stack;
 pub mod supabase;
 pub mod tokens;

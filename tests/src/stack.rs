@@ -43,6 +43,8 @@ pub struct Stack {
     /// The stand-in for Discord's webhook.
     pub discord_url: String,
     pub(crate) plan: Plan,
+    /// The stand-in for the product's own server, and for where callers' pictures lie.
+    pub receiver_url: String,
     /// The stand-in for other issuers of tokens.
     pub issuer_url: String,
     pub admin_user: Account,

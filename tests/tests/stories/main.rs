@@ -7,6 +7,7 @@ mod cancel_a_job;
 mod content_ideas;
 mod deliver_to_discord;
 mod double_click;
+mod images;
 mod lose_a_part;
 mod make_a_scene;
 mod other_issuers;

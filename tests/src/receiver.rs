@@ -1,0 +1,39 @@
+//! The stand-in for the product's own server: `tests/stand-ins/receiver.mjs`.
+
+use anyhow::Result;
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::stack::Stack;
+
+/// A webhook as it arrived.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Received {
+    pub id: String,
+    /// Whether secret, signature and time are right.
+    pub is_proved: bool,
+    /// What the receiver answered.
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Everything that arrived about a generation, in order.
+pub async fn received(stack: &Stack, about: &str) -> Result<Vec<Received>> {
+    let url = format!("{}/received?about={about}", stack.receiver_url);
+    Ok(reqwest::get(url).await?.error_for_status()?.json().await?)
+}
+
+/// Makes the next webhooks fail.
+pub async fn fail_next(stack: &Stack, times: u32, status: u16) -> Result<()> {
+    let order = json!({ "times": times, "status": status });
+    let url = format!("{}/fail", stack.receiver_url);
+    Client::new().post(url).json(&order).send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// The paths that were fetched from it.
+pub async fn asked(stack: &Stack) -> Result<Vec<String>> {
+    let url = format!("{}/asked", stack.receiver_url);
+    Ok(reqwest::get(url).await?.error_for_status()?.json().await?)
+}
