@@ -75,7 +75,7 @@ fn parts(folder: &Path, runs: usize, side: usize) -> Result<Value> {
     let normal = |dims: &[usize]| Tensor::randn(0.0_f32, 1.0, dims, &device);
     let (latents, text) = (normal(&[2, 4, latent, latent])?, normal(&[2, 77, 768])?);
     let unet = UNet::load(&folder.join("unet"), DType::F32, &device)?;
-    let unet_ms = median_ms(runs, || unet.forward(&latents, 321.0, &text))?;
+    let unet_ms = median_ms(runs, || unet.forward(&latents, 321.0, &text, None))?;
     drop(unet);
     let vae = Vae::load_decoder(&folder.join("vae"), DType::F32, &device)?;
     let one = latents.narrow(0, 0, 1)?;
@@ -127,7 +127,7 @@ fn lane(models_dir: &Path) -> Result<Value> {
 
 /// Runs all requests, so many of them in the lane at once.
 fn run(lane: &Lane<ImageEngine>, defaults: &ModelDefaults, at_once: u8) -> Result<f64> {
-    let (sender, ended) = mpsc::channel();
+    let (sender, ended) = mpsc::channel::<Result<(), String>>();
     let wait = || ended.recv()?.map_err(|end| anyhow!("a job was {end}"));
     let begin = Instant::now();
     for number in 0..REQUESTS {

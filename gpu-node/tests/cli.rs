@@ -27,7 +27,7 @@ revision = "r1"
 licence = "Apache-2.0"
 memory_bytes = 10_000_000
 source = {{ kind = "path", path = {:?} }}
-defaults = {{ width = 32, height = 32, steps = 2, guidance = 2.0, scheduler = "ddim", size_multiple = 4, upscale = 2 }}
+defaults = {{ width = 32, height = 32, steps = 2, guidance = 2.0, scheduler = "ddim", size_multiple = 4, upscale = 2, input_images = 1 }}
 [[files]]
 path = "model_index.json"
 bytes = {index}
@@ -75,12 +75,38 @@ fn generate_writes_the_pictures_and_says_so() {
 }
 
 #[test]
+fn generate_starts_from_a_picture_and_keeps_to_itself_how() {
+    let shelf = shelf(&"0".repeat(64));
+    let start = shelf.path().join("start.png");
+    image::RgbImage::from_pixel(40, 20, image::Rgb([200, 30, 30])).save(&start).unwrap();
+    let make = |name: &str, arguments: &[&str]| {
+        let path = shelf.path().join(name);
+        let out = ["--seed", "7", "--out", path.to_str().unwrap()];
+        let output = generate(&shelf, &[&out, arguments].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        std::fs::read(path).unwrap()
+    };
+    let start = start.to_str().unwrap();
+    let near = make("near.png", &["--image", start, "--strength", "0.5"]);
+    assert_ne!(near, make("far.png", &["--image", start, "--strength", "1"]));
+    let says = |file: &[u8]| String::from_utf8_lossy(file).contains("\"strength\":0.5");
+    assert!(says(&near));
+    let silent = make("silent.png", &["--image", start, "--strength", "0.5", "--no-metadata"]);
+    assert!(!says(&silent) && silent.len() < near.len());
+    let [coarse, fine] = ["10", "95"].map(|quality| make("q.jpg", &["--quality", quality]).len());
+    assert!(coarse < fine);
+}
+
+#[test]
 fn generate_explains_what_it_cannot_do() {
     let shelf = shelf(&"0".repeat(64));
     for (arguments, reason) in [
         (&["--out", "fish.gif"][..], "must end in .png, .jpg or .webp"),
         (&["--width", "30"], "width must be a multiple of 8"),
         (&["--scheduler", "magic"], "must be ddim, euler"),
+        (&["--strength", "2"], "--strength must be between 0 and 1"),
+        (&["--image", "/nowhere.png"], "cannot read /nowhere.png"),
+        (&["--out", "fish.webp", "--quality", "50"], "WebP files are written without loss"),
         (&["--model", "other"], "cannot be used multiple times"),
     ] {
         let output = generate(&shelf, arguments);

@@ -26,13 +26,13 @@ fn every_part_agrees() {
 
     let expected = golden("stable-diffusion", "unet");
     let unet = UNet::load(&tiny("stable-diffusion").join("unet"), on_cpu.0, &on_cpu.1).unwrap();
-    let out = unet.forward(&expected["latents"], 321.0, &expected["text"]).unwrap();
+    let out = unet.forward(&expected["latents"], 321.0, &expected["text"], None).unwrap();
     errors.push(("unet", difference(&out, &expected["out_321"])));
 
     let expected = golden("stable-diffusion", "unet_linear");
     let unet =
         UNet::load(&tiny("stable-diffusion").join("unet_linear"), on_cpu.0, &on_cpu.1).unwrap();
-    let out = unet.forward(&expected["latents"], 77.0, &expected["text"]).unwrap();
+    let out = unet.forward(&expected["latents"], 77.0, &expected["text"], None).unwrap();
     errors.push(("unet of the second style", difference(&out, &expected["out"])));
 
     let expected = golden("stable-diffusion", "vae");

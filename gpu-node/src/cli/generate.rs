@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::node::image::{ImageFormat, ImageInput, SchedulerKind};
@@ -46,6 +47,18 @@ pub struct GenerateArgs {
     scheduler: Option<SchedulerKind>,
     #[arg(long, default_value_t = 1)]
     num_images: u32,
+    /// A picture to start from (PNG, JPEG or WebP); repeat it for models that read several.
+    #[arg(long)]
+    image: Vec<PathBuf>,
+    /// How far from its picture a run goes: 0 keeps it, 1 forgets it.
+    #[arg(long)]
+    strength: Option<f64>,
+    /// Of a JPEG, 1 to 100.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    quality: Option<u32>,
+    /// Do not write into the file how it was made.
+    #[arg(long)]
+    no_metadata: bool,
     #[command(flatten)]
     text: TextArgs,
 }
@@ -87,6 +100,14 @@ fn draw(manifest: &Manifest, args: GenerateArgs) -> Result<()> {
     let format: ImageFormat = extension
         .parse()
         .map_err(|()| anyhow!("--out must end in .png, .jpg or .webp, not {extension:?}"))?;
+    if let Some(strength) = args.strength.filter(|strength| !(0.0..=1.0).contains(strength)) {
+        bail!("--strength must be between 0 and 1, not {strength}");
+    }
+    let read = |path: &PathBuf| {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(STANDARD.encode(bytes))
+    };
     let input = ImageInput {
         negative_prompt: args.negative_prompt,
         width: args.width,
@@ -97,6 +118,10 @@ fn draw(manifest: &Manifest, args: GenerateArgs) -> Result<()> {
         scheduler: args.scheduler,
         num_images: Some(args.num_images),
         format: Some(format),
+        quality: args.quality,
+        images: args.image.iter().map(read).collect::<Result<_>>()?,
+        strength: args.strength,
+        metadata: args.no_metadata.then_some(false),
         ..ImageInput::from_prompt(args.prompt)
     };
     let defaults = manifest

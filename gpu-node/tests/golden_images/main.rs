@@ -9,6 +9,7 @@ mod golden;
 mod qwen3_encoder;
 mod schedulers;
 mod sd3;
+mod sdxl;
 mod stable_diffusion;
 mod support;
 mod t5;

@@ -8,7 +8,7 @@ use gpu_node::engines::{
     image::{
         EncodedImage, ImageEvent, ImageJob, Vae,
         pipeline::{Denoising, LatentModel, Pipeline},
-        stable_diffusion::{Guided, StableDiffusion, UNet},
+        stable_diffusion::{EncodedPrompt, StableDiffusion, UNet},
         text_encoders::{ClipTextEncoder, PromptTokenizer},
     },
 };
@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::node::image::{ImageFormat, SchedulerKind};
 
 use crate::support::{
-    self, Events, assert_close, assert_far, difference, job, options, with_setting,
+    self, Events, assert_close, assert_far, changed, difference, job, options, with_setting,
 };
 
 fn tiny() -> PathBuf {
@@ -96,10 +96,10 @@ fn the_unet_agrees_at_odd_sizes_and_any_timestep() {
     let golden = golden("unet");
     let unet = unet(&tiny().join("unet"));
     for (name, timestep) in [("out_321", 321.0), ("out_0", 0.0), ("out_fraction", 640.4545)] {
-        let out = unet.forward(&golden["latents"], timestep, &golden["text"]).unwrap();
+        let out = unet.forward(&golden["latents"], timestep, &golden["text"], None).unwrap();
         assert_close(&format!("unet {name}"), &out, &golden[name]);
     }
-    let out = unet.forward(&golden["latents"], 322.0, &golden["text"]).unwrap();
+    let out = unet.forward(&golden["latents"], 322.0, &golden["text"], None).unwrap();
     assert_far("the timestep", &out, &golden["out_321"]);
 }
 
@@ -107,7 +107,7 @@ fn the_unet_agrees_at_odd_sizes_and_any_timestep() {
 fn a_unet_of_the_second_style_agrees() {
     let golden = golden("unet_linear");
     let out = unet(&tiny().join("unet_linear"))
-        .forward(&golden["latents"], 77.0, &golden["text"])
+        .forward(&golden["latents"], 77.0, &golden["text"], None)
         .unwrap();
     assert_close("unet with linear projections", &out, &golden["out"]);
 }
@@ -123,7 +123,8 @@ fn the_goldens_notice_a_wrong_unet_configuration() {
         ("norm_eps", json!(1e-2)),
     ] {
         let folder = with_setting(&tiny().join("unet"), key, value);
-        let out = unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"]).unwrap();
+        let out =
+            unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"], None).unwrap();
         assert_far(key, &out, &golden["out_321"]);
     }
 }
@@ -132,7 +133,7 @@ fn the_goldens_notice_a_wrong_unet_configuration() {
 fn an_unsupported_configuration_is_refused_by_name() {
     for (key, value) in [
         ("dual_cross_attention", json!(true)),
-        ("addition_embed_type", json!("text_time")),
+        ("addition_embed_type", json!("text_image")),
         ("act_fn", json!("mish")),
         ("down_block_types", json!(["AttnDownBlock2D", "DownBlock2D"])),
         ("mid_block_type", json!("UNetMidBlock2DSimpleCrossAttn")),
@@ -168,16 +169,12 @@ fn the_vae_agrees_both_ways() {
 fn a_whole_run_agrees_with_and_without_guidance() {
     let golden = golden("pipeline");
     let engine = pipeline();
-    let text = |prompts: [&str; 2]| {
-        let parts = prompts.map(|prompt| engine.model().encode_prompt(prompt).unwrap());
-        Tensor::cat(&parts, 0).unwrap()
-    };
-    let towards = text(["a red fish on the left", "blue house"]);
-    let away = text(["blue", "the red"]);
+    let towards = support::prompts(&engine, ["a red fish on the left", "blue house"]);
+    let away = support::prompts(&engine, ["blue", "the red"]);
     let job = job();
-    let run = |text: &Tensor, away: Option<&Tensor>| {
-        let condition =
-            Guided { text: text.clone(), away: away.map(|away| (away.clone(), job.guidance)) };
+    let run = |towards: &EncodedPrompt, away: Option<&EncodedPrompt>| {
+        let away = away.map(|away| (away, job.guidance));
+        let condition = engine.model().guided(towards, away, [16, 24]).unwrap();
         let noise = |_| Ok(golden["noise"].clone());
         let denoising = Denoising { job: &job, condition: &condition, start: None, noise: &noise };
         engine.denoise(&denoising, &mut Events::all()).unwrap()
@@ -319,7 +316,8 @@ fn a_size_the_model_cannot_make_is_the_callers_mistake() {
 fn numbers_gone_astray_are_an_error_and_no_black_picture() {
     let engine = pipeline();
     let job = job();
-    let condition = Guided { text: engine.model().encode_prompt("a fish").unwrap(), away: None };
+    let fish = engine.model().prompts().encode("a fish").unwrap();
+    let condition = engine.model().guided(&fish, None, [16, 16]).unwrap();
     let noise = |_| Tensor::full(f32::INFINITY, (1, 4, 4, 4), &Device::Cpu);
     let denoising = Denoising { job: &job, condition: &condition, start: None, noise: &noise };
     let outcome = engine.denoise(&denoising, &mut Events::all());
@@ -350,7 +348,8 @@ fn half_precision_files_and_shards_load_like_whole_ones() {
     }
     let index = folder.path().join("diffusion_pytorch_model.safetensors.index.json");
     std::fs::write(&index, json!({ "weight_map": map }).to_string()).unwrap();
-    let out = unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"]).unwrap();
+    let out =
+        unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"], None).unwrap();
     assert_close("shards", &out, &golden["out_321"]);
 
     std::fs::remove_file(index).unwrap();
@@ -360,8 +359,79 @@ fn half_precision_files_and_shards_load_like_whole_ones() {
         .collect();
     let path = folder.path().join("diffusion_pytorch_model.fp16.safetensors");
     candle_core::safetensors::save(&half, path).unwrap();
-    let out = unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"]).unwrap();
+    let out =
+        unet(folder.path()).forward(&golden["latents"], 321.0, &golden["text"], None).unwrap();
     let error = difference(&out, &golden["out_321"]);
     assert!(error < 2e-2, "half precision is off by {error}");
     assert!(out.i(0).is_ok());
+}
+
+/// Draws as the reference made them: the first noise, then one tensor for each step that was run.
+fn draws(noise: &Tensor, first_step: u64) -> impl Fn(u64) -> candle_core::Result<Tensor> {
+    move |draw| match draw {
+        0 => noise.i(0),
+        draw => noise.i((draw - first_step) as usize),
+    }
+}
+
+#[test]
+fn the_runs_that_turbo_is_made_for_agree() {
+    let golden = golden("turbo");
+    let turbo = |prediction: &str, spacing: &str| {
+        let file = "scheduler/scheduler_config.json";
+        let folder = changed(&tiny(), file, "prediction_type", json!(prediction));
+        let folder = changed(folder.path(), file, "timestep_spacing", json!(spacing));
+        Pipeline::new(StableDiffusion::load(folder.path(), &options()).unwrap(), options())
+    };
+    let run = |engine: &Pipeline<StableDiffusion>, scheduler, steps| {
+        let towards = support::prompts(engine, ["a red fish on the left", "blue house"]);
+        let job = ImageJob { steps, scheduler, guidance: 0.0, ..job() };
+        let denoising = Denoising {
+            job: &job,
+            condition: &engine.model().guided(&towards, None, [16, 24]).unwrap(),
+            start: None,
+            noise: &draws(&golden["noise"], 0),
+        };
+        engine.denoise(&denoising, &mut Events::all()).unwrap()
+    };
+    let engine = turbo("epsilon", "trailing");
+    let predicts_v = turbo("v_prediction", "trailing");
+    for steps in [1, 2] {
+        for (name, engine, scheduler) in [
+            ("euler", &engine, SchedulerKind::Euler),
+            ("ancestral", &engine, SchedulerKind::EulerAncestral),
+            ("ancestral_v", &predicts_v, SchedulerKind::EulerAncestral),
+        ] {
+            let name = format!("{name}_{steps}");
+            assert_close(&name, &run(engine, scheduler, steps), &golden[&name]);
+        }
+    }
+    let leading = run(&turbo("epsilon", "leading"), SchedulerKind::EulerAncestral, 2);
+    assert_far("the spacing", &leading, &golden["ancestral_2"]);
+    let other = run(&predicts_v, SchedulerKind::EulerAncestral, 2);
+    assert_far("the prediction type", &other, &golden["ancestral_2"]);
+}
+
+#[test]
+fn runs_that_start_from_a_picture_agree_with_every_scheduler() {
+    let golden = golden("from_picture");
+    let engine = pipeline();
+    for (name, scheduler) in [
+        ("ddim", SchedulerKind::Ddim),
+        ("euler", SchedulerKind::Euler),
+        ("euler_ancestral", SchedulerKind::EulerAncestral),
+        ("dpmpp_multistep", SchedulerKind::DpmppMultistep),
+    ] {
+        let run = |strength| support::run_from_picture(&engine, &golden, scheduler, strength);
+        assert_close(&format!("{name} from a picture"), &run(0.5), &golden[name]);
+        assert_far("the strength", &run(0.7), &golden[name]);
+    }
+}
+
+#[test]
+fn a_schedule_of_flows_is_refused() {
+    let file = "scheduler/scheduler_config.json";
+    let folder = changed(&tiny(), file, "_class_name", json!("FlowMatchEulerDiscreteScheduler"));
+    let error = StableDiffusion::load(folder.path(), &options()).err().unwrap().to_string();
+    assert!(error.contains("_class_name"), "{error}");
 }

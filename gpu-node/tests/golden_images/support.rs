@@ -2,10 +2,14 @@
 
 use std::{collections::HashMap, path::Path};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, IndexOp, Tensor};
 use gpu_node::engines::{
     Sink, Stopped,
-    image::{ImageEvent, ImageJob, pipeline::PipelineOptions},
+    image::{
+        ImageEvent, ImageJob,
+        pipeline::{Denoising, LatentModel, Pipeline, PipelineOptions},
+        stable_diffusion::{EncodedPrompt, StableDiffusion},
+    },
 };
 use serde_json::Value;
 use shared::node::image::{ImageFormat, SchedulerKind};
@@ -65,22 +69,44 @@ pub(crate) fn swapped(weights: &mut HashMap<String, Tensor>, layer: &str, parts:
 /// A copy of one folder with one setting of its configuration changed.
 pub(crate) fn with_setting(folder: &Path, key: &str, value: Value) -> TempDir {
     let copy = copied(folder);
-    let path = copy.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    set(&copy.path().join("config.json"), key, value);
+    copy
+}
+
+/// A copy of a whole model with one setting of one file (`scheduler/scheduler_config.json`) changed.
+pub(crate) fn changed(model: &Path, file: &str, key: &str, value: Value) -> TempDir {
+    let copy = copied(model);
+    for part in std::fs::read_dir(model).unwrap() {
+        let part = part.unwrap();
+        if part.path().is_dir() {
+            let target = copy.path().join(part.file_name());
+            std::fs::create_dir(&target).unwrap();
+            copy_files(&part.path(), &target);
+        }
+    }
+    set(&copy.path().join(file), key, value);
+    copy
+}
+
+fn set(path: &Path, key: &str, value: Value) {
+    let mut config: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     config[key] = value;
     std::fs::write(path, config.to_string()).unwrap();
-    copy
 }
 
 fn copied(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    copy_files(folder, copy.path());
+    copy
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.path().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
-    copy
 }
 
 /// The CPU in f32, and room for one picture to start from.
@@ -143,4 +169,34 @@ impl Sink<ImageEvent> for Events {
         self.seen.push(event);
         if stops { Err(Stopped) } else { Ok(()) }
     }
+}
+
+/// Prompts of one batch, each for its own picture.
+pub(crate) fn prompts(engine: &Pipeline<StableDiffusion>, words: [&str; 2]) -> EncodedPrompt {
+    let encode = |words: &str| engine.model().prompts().encode(words).unwrap();
+    EncodedPrompt::cat(&[&encode(words[0]), &encode(words[1])]).unwrap()
+}
+
+/// Five steps, less those that the strength leaves out, from the golden's pictures.
+pub(crate) fn run_from_picture(
+    engine: &Pipeline<StableDiffusion>,
+    golden: &HashMap<String, Tensor>,
+    scheduler: SchedulerKind,
+    strength: f64,
+) -> Tensor {
+    let towards = prompts(engine, ["a red fish on the left", "blue house"]);
+    let away = prompts(engine, ["blue", "the red"]);
+    let pictures = ((&golden["picture"] * 2.0).unwrap() - 1.0).unwrap();
+    // The reference draws for the encoder, the start, and then each step it runs.
+    let draw = |index: u64| golden["noise"].i(index as usize);
+    let left_out = 5 - (5.0 * strength) as u64;
+    let noise = |step: u64| if step == 0 { draw(1) } else { draw(step - left_out + 1) };
+    let job = ImageJob { steps: 5, strength, scheduler, ..job() };
+    let denoising = Denoising {
+        job: &job,
+        condition: &engine.model().guided(&towards, Some((&away, 5.0)), [16, 24]).unwrap(),
+        start: Some(engine.model().encode(&pictures, &draw(0).unwrap()).unwrap()),
+        noise: &noise,
+    };
+    engine.denoise(&denoising, &mut Events::all()).unwrap()
 }

@@ -69,7 +69,7 @@ pub struct ImageJob {
     pub scheduler: SchedulerKind,
     pub num_images: u32,
     pub format: ImageFormat,
-    /// Of JPEG and WebP; WebP without it is lossless.
+    /// Of JPEG; the other formats lose nothing.
     pub quality: Option<u8>,
     /// Pictures to start from, of any size.
     pub images: Vec<RgbImage>,
@@ -95,6 +95,15 @@ impl ImageJob {
             .filter_map(|(name, side)| check_side(name, side, defaults))
             .collect();
         let images = read_input_images(&input.images, defaults.input_images, &mut errors);
+        let format = input.format.unwrap_or(defaults.format);
+        if format == ImageFormat::Webp && input.quality.is_some() {
+            errors.push(FieldError {
+                pointer: "/quality".to_owned(),
+                code: "format".to_owned(),
+                detail: "WebP files are written without loss: leave it out, or ask for JPEG"
+                    .to_owned(),
+            });
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -111,7 +120,7 @@ impl ImageJob {
             seed: input.seed.unwrap_or(seed),
             scheduler: input.scheduler.unwrap_or(defaults.scheduler),
             num_images: input.num_images.unwrap_or(1),
-            format: input.format.unwrap_or(defaults.format),
+            format,
             quality: input.quality.map(|quality| quality.clamp(1, 100) as u8),
             images,
             strength: input.strength.unwrap_or(defaults.strength),
@@ -198,6 +207,18 @@ mod tests {
         };
         let job = ImageJob::resolve(&input, &defaults(), 9).expect("64 is 4 × 16");
         assert_eq!((job.width, job.seed, job.negative_prompt.as_str()), (64, 3, "blur"));
+    }
+
+    #[test]
+    fn webp_has_no_quality_and_jpeg_has() {
+        let with = |format| {
+            let words = ImageInput::from_prompt("a fish".into());
+            let input = ImageInput { format: Some(format), quality: Some(60), ..words };
+            ImageJob::resolve(&input, &defaults(), 9)
+        };
+        let errors = with(ImageFormat::Webp).expect_err("lossless");
+        assert_eq!(errors[0].pointer, "/quality");
+        assert_eq!(with(ImageFormat::Jpeg).expect("lossy").quality, Some(60));
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(super) fn encode_picture(
         ImageFormat::Jpeg => {
             encode_jpeg(picture, job.quality.unwrap_or(JPEG_QUALITY), json.map(exif))?
         }
-        ImageFormat::Webp => encode_webp(picture, job.quality, json.map(exif))?,
+        ImageFormat::Webp => encode_webp(picture, json.map(exif))?,
     };
     Ok(EncodedImage {
         bytes,
@@ -141,15 +141,7 @@ fn encode_jpeg(
     Ok(bytes)
 }
 
-fn encode_webp(
-    picture: RgbImage,
-    quality: Option<u8>,
-    exif: Option<Vec<u8>>,
-) -> Result<Vec<u8>, EngineError> {
-    if quality.is_some() {
-        let text = "WebP files are written without loss: ask for no quality, or for JPEG";
-        return Err(EngineError::InvalidInput(text.to_owned()));
-    }
+fn encode_webp(picture: RgbImage, exif: Option<Vec<u8>>) -> Result<Vec<u8>, EngineError> {
     let mut bytes = Vec::new();
     let mut encoder = WebPEncoder::new_lossless(&mut bytes);
     if let Some(exif) = exif {

@@ -64,6 +64,10 @@ impl ScheduleConfig {
     /// Reads `scheduler_config.json` of one folder; a setting that no sampler here follows is an error.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = ConfigFile::read(folder, "scheduler_config.json")?;
+        let class: String = file.get("_class_name", String::new())?;
+        if class.starts_with("FlowMatch") {
+            return file.refuse("_class_name", &class);
+        }
         file.only(&[
             ("thresholding", json!(false)),
             ("use_karras_sigmas", json!(false)),

@@ -1,11 +1,11 @@
-//! Stable Diffusion 1 and 2 as one latent model: CLIP, the UNet, the autoencoder.
+//! The Stable Diffusion family as one latent model: one CLIP or two, the UNet, the autoencoder.
 
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, bail};
 use serde_json::json;
 
-use super::UNet;
+use super::{EncodedPrompt, PromptEncoder, UNet};
 use crate::engines::{
     EngineError,
     config_file::ConfigFile,
@@ -13,23 +13,21 @@ use crate::engines::{
         ImageJob, Vae,
         pipeline::{LatentModel, PipelineOptions},
         schedulers::{ScheduleConfig, Scheduler, scheduler},
-        text_encoders::{ClipTextEncoder, PromptTokenizer},
     },
 };
 
-/// The words of a job for its pictures, and how strongly to follow them.
+/// The prompts of a job's pictures, and how strongly to follow them.
 #[derive(Debug, Clone)]
 pub struct Guided {
-    /// `(pictures, length, width)`.
-    pub text: Tensor,
-    /// What to steer away from, and how far; nothing where that changes nothing.
-    pub away: Option<(Tensor, f64)>,
+    /// `(pictures, length, width)`; with guidance, what to steer away from comes first, for every picture.
+    text: Tensor,
+    added: Option<Tensor>,
+    guidance: Option<f64>,
 }
 
-/// A Stable Diffusion of version 1 or 2, or one built like it.
+/// A Stable Diffusion of version 1, 2 or XL, or one built like them.
 pub struct StableDiffusion {
-    tokenizer: PromptTokenizer,
-    text_encoder: ClipTextEncoder,
+    prompts: PromptEncoder,
     unet: UNet,
     vae: Vae,
     schedule: ScheduleConfig,
@@ -41,12 +39,17 @@ impl StableDiffusion {
     /// Loads every part from its folder.
     pub fn load(folder: &Path, options: &PipelineOptions) -> candle_core::Result<Self> {
         let index = ConfigFile::read(folder, "model_index.json")?;
-        index.only(&[("_class_name", json!("StableDiffusionPipeline"))])?;
-        let (device, dtype) = (&options.device, options.dtype);
-        let text_encoder = ClipTextEncoder::load(&folder.join("text_encoder"), dtype, device)?;
-        let tokenizer =
-            PromptTokenizer::load(&folder.join("tokenizer"), text_encoder.positions()?)?;
-        let unet = UNet::load(&folder.join("unet"), dtype, device)?;
+        let class: String = index.require("_class_name")?;
+        let prompts = match class.as_str() {
+            "StableDiffusionPipeline" => PromptEncoder::load_one(folder, options)?,
+            "StableDiffusionXLPipeline" => {
+                // The refiner's: it has no first encoder, and is told how beautiful a picture is.
+                index.only(&[("requires_aesthetics_score", json!(false))])?;
+                PromptEncoder::load_two(folder, &index, options)?
+            }
+            _ => index.refuse("_class_name", &class)?,
+        };
+        let unet = UNet::load(&folder.join("unet"), options.dtype, &options.device)?;
         let vae = options.load_vae(&folder.join("vae"))?;
         if unet.latent_channels() != vae.latent_channels() {
             bail!(
@@ -55,16 +58,40 @@ impl StableDiffusion {
                 vae.latent_channels()
             );
         }
+        if unet.has_added() != matches!(prompts, PromptEncoder::Two { .. }) {
+            bail!("the UNet and the text encoders are of different kinds");
+        }
         let schedule = ScheduleConfig::read(&folder.join("scheduler"))?;
-        let device = device.clone();
-        Ok(Self { tokenizer, text_encoder, unet, vae, schedule, device, dtype })
+        let (device, dtype) = (options.device.clone(), options.dtype);
+        Ok(Self { prompts, unet, vae, schedule, device, dtype })
     }
 
-    /// One prompt as `(1, length, width)`.
-    pub fn encode_prompt(&self, prompt: &str) -> candle_core::Result<Tensor> {
-        let ids = self.tokenizer.encode(prompt)?;
-        let ids = Tensor::from_vec(ids.clone(), (1, ids.len()), &self.device)?;
-        self.text_encoder.forward(&ids)
+    /// What reads its prompts.
+    pub fn prompts(&self) -> &PromptEncoder {
+        &self.prompts
+    }
+
+    /// The condition for pictures of a size in pixels: a prompt for each, and where there is guidance what
+    /// each steers away from.
+    pub fn guided(
+        &self,
+        towards: &EncodedPrompt,
+        away: Option<(&EncodedPrompt, f64)>,
+        [height, width]: [usize; 2],
+    ) -> candle_core::Result<Guided> {
+        let prompts = match away {
+            Some((away, _)) => EncodedPrompt::cat(&[away, towards])?,
+            None => towards.clone(),
+        };
+        let [height, width] = [height as f64, width as f64];
+        // The size before cropping, where the crop began, and the size after: the same whole picture for both halves.
+        let sizes = vec![height, width, 0.0, 0.0, height, width];
+        let added = prompts.pooled.as_ref().map(|pooled| {
+            let count = pooled.dim(0)?;
+            self.unet.embed_added(pooled, &vec![sizes; count])
+        });
+        let guidance = away.map(|(_, guidance)| guidance);
+        Ok(Guided { text: prompts.text, added: added.transpose()?, guidance })
     }
 }
 
@@ -80,13 +107,16 @@ impl LatentModel for StableDiffusion {
         [self.vae.latent_channels(), height / scale, width / scale]
     }
 
-    fn condition(&self, job: &ImageJob, _native: [usize; 2]) -> Result<Guided, EngineError> {
+    fn condition(&self, job: &ImageJob, native: [usize; 2]) -> Result<Guided, EngineError> {
         let count = job.num_images as usize;
-        let text = |prompt: &str| self.encode_prompt(prompt)?.repeat((count, 1, 1));
+        let towards = self.prompts.encode(&job.prompt)?.repeat(count)?;
         // At 1 the two halves cancel out to the prompt alone.
-        let away = (job.guidance > 1.0).then(|| text(&job.negative_prompt)).transpose()?;
-        let away = away.map(|away| (away, job.guidance));
-        Ok(Guided { text: text(&job.prompt)?, away })
+        let away = match job.guidance > 1.0 {
+            true => Some(self.prompts.encode_negative(&job.negative_prompt)?.repeat(count)?),
+            false => None,
+        };
+        let away = away.as_ref().map(|away| (away, job.guidance));
+        Ok(self.guided(&towards, away, native)?)
     }
 
     fn scheduler(
@@ -105,14 +135,12 @@ impl LatentModel for StableDiffusion {
         condition: &Guided,
     ) -> candle_core::Result<Tensor> {
         let input = latents.to_dtype(self.dtype)?;
-        let Guided { text, away } = condition;
-        let Some((away, guidance)) = away else {
-            return self.unet.forward(&input, timestep, text)?.to_dtype(DType::F32);
+        let Guided { text, added, guidance } = condition;
+        let forward = |input: &Tensor| {
+            self.unet.forward(input, timestep, text, added.as_ref())?.to_dtype(DType::F32)
         };
-        let both = Tensor::cat(&[&input, &input], 0)?;
-        let text = Tensor::cat(&[away, text], 0)?;
-        let output = self.unet.forward(&both, timestep, &text)?.to_dtype(DType::F32)?;
-        let halves = output.chunk(2, 0)?;
+        let Some(guidance) = guidance else { return forward(&input) };
+        let halves = forward(&Tensor::cat(&[&input, &input], 0)?)?.chunk(2, 0)?;
         &halves[0] + ((&halves[1] - &halves[0])? * *guidance)?
     }
 

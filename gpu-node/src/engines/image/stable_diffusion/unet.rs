@@ -5,138 +5,20 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
-use serde_json::json;
+use candle_nn::VarBuilder;
 
-use super::unet_blocks::{Block, BlockConfig, MidBlock};
+use super::{
+    unet_blocks::{Block, BlockConfig, MidBlock},
+    unet_config::{AddedConfig, UNetConfig},
+};
 use crate::engines::{
     checkpoint::load_weights,
-    config_file::ConfigFile,
     image::resnet::NormConfig,
     layers::{
         Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, cat_channels,
         from_channels_first, map_size, to_channels_first, upsample_nearest,
     },
 };
-
-/// The file as the library that writes it reads it, reduced to what is supported.
-struct UNetConfig {
-    inputs: usize,
-    outputs: usize,
-    flip_sin_to_cos: bool,
-    freq_shift: f64,
-    channels: Vec<usize>,
-    has_attention: Vec<bool>,
-    up_has_attention: Vec<bool>,
-    mid_block: String,
-    layers: Vec<usize>,
-    heads: Vec<usize>,
-    depths: Vec<usize>,
-    text_width: usize,
-    downsample_padding: usize,
-    norm: NormConfig,
-}
-
-impl UNetConfig {
-    fn read(folder: &Path) -> Result<Self> {
-        let file = ConfigFile::read(folder, "config.json")?;
-        file.only(&[
-            ("center_input_sample", json!(false)),
-            ("only_cross_attention", json!(false)),
-            ("dual_cross_attention", json!(false)),
-            ("mid_block_only_cross_attention", json!(false)),
-            ("mid_block_scale_factor", json!(1)),
-            ("resnet_out_scale_factor", json!(1)),
-            ("resnet_skip_time_act", json!(false)),
-            ("resnet_time_scale_shift", json!("default")),
-            ("time_embedding_type", json!("positional")),
-            ("attention_type", json!("default")),
-            ("conv_in_kernel", json!(3)),
-            ("conv_out_kernel", json!(3)),
-            ("class_embeddings_concat", json!(false)),
-        ])?;
-        for key in [
-            "num_attention_heads",
-            "encoder_hid_dim",
-            "encoder_hid_dim_type",
-            "class_embed_type",
-            "num_class_embeds",
-            "addition_embed_type",
-            "time_embedding_dim",
-            "time_embedding_act_fn",
-            "timestep_post_act",
-            "time_cond_proj_dim",
-            "cross_attention_norm",
-            "reverse_transformer_layers_per_block",
-        ] {
-            file.only(&[(key, json!(null))])?;
-        }
-        let activation: String = file.get("act_fn", "silu".to_owned())?;
-        if Activation::parse(&activation) != Some(Activation::Silu) {
-            return file.refuse("act_fn", &activation);
-        }
-        let channels: Vec<usize> = file.get("block_out_channels", vec![320, 640, 1280, 1280])?;
-        let count = channels.len();
-        let kinds = |key: &str, (plain, crossed): (&str, &str), default: [bool; 4]| {
-            let Some(names) = file.find::<Vec<String>>(key)? else { return Ok(default.to_vec()) };
-            let kind = |name: &String| match name.as_str() {
-                name if name == plain => Ok(false),
-                name if name == crossed => Ok(true),
-                other => file.refuse(key, other),
-            };
-            names.iter().map(kind).collect::<Result<Vec<bool>>>()
-        };
-        let has_attention = kinds(
-            "down_block_types",
-            ("DownBlock2D", "CrossAttnDownBlock2D"),
-            [true, true, true, false],
-        )?;
-        let up_has_attention = kinds(
-            "up_block_types",
-            ("UpBlock2D", "CrossAttnUpBlock2D"),
-            [false, true, true, true],
-        )?;
-        if count == 0 || has_attention.len() != count || up_has_attention.len() != count {
-            bail!("config.json: the lists of blocks differ in length");
-        }
-        // The format calls the number of heads `attention_head_dim`, and always has.
-        let heads = file.per_block("attention_head_dim", 8, count)?;
-        let text_widths = file.per_block("cross_attention_dim", 1280, count)?;
-        if text_widths.iter().any(|width| *width != text_widths[0]) {
-            return file.refuse("cross_attention_dim", &format!("{text_widths:?}"));
-        }
-        Ok(Self {
-            inputs: file.get("in_channels", 4)?,
-            outputs: file.get("out_channels", 4)?,
-            flip_sin_to_cos: file.get("flip_sin_to_cos", true)?,
-            freq_shift: file.get("freq_shift", 0.0)?,
-            has_attention,
-            up_has_attention,
-            mid_block: file.get("mid_block_type", "UNetMidBlock2DCrossAttn".to_owned())?,
-            layers: file.per_block("layers_per_block", 2, count)?,
-            depths: file.per_block("transformer_layers_per_block", 1, count)?,
-            heads,
-            text_width: text_widths[0],
-            downsample_padding: file.get("downsample_padding", 1)?,
-            norm: NormConfig {
-                groups: file.get("norm_num_groups", 32)?,
-                eps: file.get("norm_eps", 1e-5)?,
-            },
-            channels,
-        })
-    }
-
-    fn block(&self, index: usize, has_attention: bool) -> BlockConfig {
-        BlockConfig {
-            channels: self.channels[index],
-            layers: self.layers[index],
-            heads: self.heads[index],
-            depth: has_attention.then_some(self.depths[index]),
-            text_width: self.text_width,
-            time_width: 4 * self.channels[0],
-            norm: self.norm,
-        }
-    }
-}
 
 /// The UNet.
 #[derive(Debug)]
@@ -145,8 +27,8 @@ pub struct UNet {
     flip_sin_to_cos: bool,
     freq_shift: f64,
     inputs: usize,
-    time1: Linear,
-    time2: Linear,
+    time: TimeEmbedding,
+    added: Option<(AddedConfig, TimeEmbedding)>,
     conv_in: Conv2d,
     down: Vec<(Block, Option<Conv2d>)>,
     mid: MidBlock,
@@ -214,8 +96,14 @@ impl UNet {
             flip_sin_to_cos: config.flip_sin_to_cos,
             freq_shift: config.freq_shift,
             inputs: config.inputs,
-            time1: Linear::load(first, time_width, vb.pp("time_embedding.linear_1"))?,
-            time2: Linear::load(time_width, time_width, vb.pp("time_embedding.linear_2"))?,
+            time: TimeEmbedding::load((first, time_width), vb.pp("time_embedding"))?,
+            added: match config.added {
+                Some(added) => {
+                    let vb = vb.pp("add_embedding");
+                    Some((added, TimeEmbedding::load((added.width, time_width), vb)?))
+                }
+                None => None,
+            },
             conv_in: Conv2d::load(ConvShape::same(config.inputs, first), vb.pp("conv_in"))?,
             down,
             mid,
@@ -235,9 +123,45 @@ impl UNet {
         1 << (self.down.len() - 1)
     }
 
+    /// Whether it is told a prompt as one vector, and sizes, beside the prompt's text.
+    pub fn has_added(&self) -> bool {
+        self.added.is_some()
+    }
+
+    /// What [`UNet::forward`] adds for prompts as vectors `(batch, width)` and the sizes of each.
+    pub fn embed_added(&self, pooled: &Tensor, sizes: &[Vec<f64>]) -> Result<Tensor> {
+        let Some((config, embedding)) = &self.added else {
+            bail!("this UNet is told nothing beside the text");
+        };
+        let sizes = sizes
+            .iter()
+            .map(|sizes| {
+                let waves = sizes.iter().flat_map(|size| self.waves(*size, config.size_channels));
+                Tensor::from_vec(
+                    waves.collect(),
+                    sizes.len() * config.size_channels,
+                    pooled.device(),
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let sizes = Tensor::stack(&sizes, 0)?.to_dtype(pooled.dtype())?;
+        let told = Tensor::cat(&[pooled, &sizes], 1)?;
+        if told.dim(1)? != config.width {
+            bail!("the UNet is told {} numbers, and reads {}", told.dim(1)?, config.width);
+        }
+        embedding.forward(&told)
+    }
+
     /// From noisy latents `(batch, channels, height, width)` and text `(batch, length, width)` to the prediction.
-    pub fn forward(&self, latents: &Tensor, timestep: f64, text: &Tensor) -> Result<Tensor> {
-        let time = self.time_embedding(timestep, latents)?;
+    /// `added` is what [`UNet::embed_added`] gives, for models that are told more than text.
+    pub fn forward(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        text: &Tensor,
+        added: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let time = self.time_embedding(timestep, latents, added)?;
         let mut xs = self.conv_in.forward(&from_channels_first(latents)?)?;
         let mut skips = vec![xs.clone()];
         for (block, downsample) in &self.down {
@@ -266,14 +190,32 @@ impl UNet {
         to_channels_first(&self.conv_out.forward(&self.norm_out.forward(&xs)?)?)
     }
 
-    /// Sines and cosines of the timestep, through two layers and the SiLU that every block would apply.
-    fn time_embedding(&self, timestep: f64, latents: &Tensor) -> Result<Tensor> {
-        let half = self.time_channels / 2;
+    /// The timestep, and what is added to it, through the SiLU that every block would apply.
+    fn time_embedding(
+        &self,
+        timestep: f64,
+        latents: &Tensor,
+        added: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let waves = self.waves(timestep, self.time_channels);
+        let waves = Tensor::from_vec(waves, (1, self.time_channels), latents.device())?;
+        let time = self.time.forward(&waves.to_dtype(latents.dtype())?)?;
+        let time = match (&self.added, added) {
+            (None, None) => time.repeat((latents.dim(0)?, 1))?,
+            (Some(_), Some(added)) => added.broadcast_add(&time)?,
+            _ => bail!("what a UNet is told beside the text must fit it"),
+        };
+        Activation::Silu.forward(&time)
+    }
+
+    /// Sines and cosines of a number at falling frequencies.
+    fn waves(&self, number: f64, channels: usize) -> Vec<f32> {
+        let half = channels / 2;
         let step = -(10_000_f64.ln()) as f32;
         let angles: Vec<f32> = (0..half)
             .map(|index| {
                 let exponent = step * index as f32 / (half as f64 - self.freq_shift) as f32;
-                timestep as f32 * exponent.exp()
+                number as f32 * exponent.exp()
             })
             .collect();
         let sines = angles.iter().map(|angle| angle.sin());
@@ -283,11 +225,27 @@ impl UNet {
         } else {
             sines.chain(cosines).collect()
         };
-        waves.resize(self.time_channels, 0.0);
-        let waves = Tensor::from_vec(waves, (1, self.time_channels), latents.device())?
-            .to_dtype(latents.dtype())?;
-        let hidden = Activation::Silu.forward(&self.time1.forward(&waves)?)?;
-        let embedding = Activation::Silu.forward(&self.time2.forward(&hidden)?)?;
-        embedding.repeat((latents.dim(0)?, 1))
+        waves.resize(channels, 0.0);
+        waves
+    }
+}
+
+/// Two layers with a SiLU between.
+#[derive(Debug)]
+struct TimeEmbedding {
+    linear1: Linear,
+    linear2: Linear,
+}
+
+impl TimeEmbedding {
+    fn load((inputs, width): (usize, usize), vb: VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            linear1: Linear::load(inputs, width, vb.pp("linear_1"))?,
+            linear2: Linear::load(width, width, vb.pp("linear_2"))?,
+        })
+    }
+
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.linear2.forward(&Activation::Silu.forward(&self.linear1.forward(xs)?)?)
     }
 }

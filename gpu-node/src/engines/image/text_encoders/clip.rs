@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, IndexOp, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde_json::json;
 
@@ -23,6 +23,8 @@ struct ClipConfig {
     positions: usize,
     activation: Activation,
     eps: f64,
+    projection: usize,
+    end: u32,
 }
 
 impl ClipConfig {
@@ -42,27 +44,51 @@ impl ClipConfig {
                 None => file.refuse("hidden_act", &activation)?,
             },
             eps: file.get("layer_norm_eps", 1e-5)?,
+            projection: file.get("projection_dim", 512)?,
+            end: file.get("eos_token_id", 49407)?,
         })
     }
 }
 
-/// The encoder; its result is the last layer's after the final norm, as Stable Diffusion reads it.
+/// What the encoder makes of its ids; who reads which is a matter of the model.
+#[derive(Debug, Clone)]
+pub struct ClipStates {
+    /// `(batch, length, width)`: the last layer's result after the final norm.
+    pub last: Tensor,
+    /// What goes into the last layer, without a norm.
+    pub penultimate: Tensor,
+    /// `(batch, width)`: the last state where a prompt ends, projected where the encoder has a projection.
+    pub pooled: Tensor,
+}
+
+/// What files from before mid 2023 say a prompt ends with; it means the highest id instead.
+const MEANS_HIGHEST: u32 = 2;
+
+/// The encoder, with its projection where there is one.
 #[derive(Debug)]
 pub struct ClipTextEncoder {
     token_embedding: Tensor,
     position_embedding: Tensor,
     layers: Vec<EncoderLayer>,
     final_norm: LayerNorm,
+    projection: Option<Linear>,
+    end: u32,
 }
 
 impl ClipTextEncoder {
     /// Reads `config.json` and the weights of one folder.
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = ClipConfig::read(folder)?;
-        let vb = load_weights(folder, "model", (dtype, device))?;
+        let root = load_weights(folder, "model", (dtype, device))?;
         // Newer files drop the prefix.
-        let prefixed = vb.pp("text_model");
-        let vb = if prefixed.contains_tensor("final_layer_norm.weight") { prefixed } else { vb };
+        let prefixed = root.pp("text_model");
+        let vb = match prefixed.contains_tensor("final_layer_norm.weight") {
+            true => prefixed,
+            false => root.clone(),
+        };
+        let projection = root.contains_tensor("text_projection.weight").then(|| {
+            Linear::load_no_bias(config.width, config.projection, root.pp("text_projection"))
+        });
         let embeddings = vb.pp("embeddings");
         let layers = (0..config.layers)
             .map(|index| EncoderLayer::load(&config, vb.pp("encoder.layers").pp(index)))
@@ -74,6 +100,8 @@ impl ClipTextEncoder {
                 .get((config.positions, config.width), "position_embedding.weight")?,
             layers,
             final_norm: LayerNorm::load(config.width, config.eps, vb.pp("final_layer_norm"))?,
+            projection: projection.transpose()?,
+            end: config.end,
         })
     }
 
@@ -82,18 +110,51 @@ impl ClipTextEncoder {
         self.position_embedding.dim(0)
     }
 
-    /// From ids `(batch, length)` to `(batch, length, width)`.
+    /// From ids `(batch, length)` to the last state, `(batch, length, width)`.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        Ok(self.layer_states(ids)?.1)
+    }
+
+    /// From ids `(batch, length)` to all that any model reads.
+    pub fn states(&self, ids: &Tensor) -> Result<ClipStates> {
+        let (penultimate, last) = self.layer_states(ids)?;
+        let ends: Vec<Tensor> = ids
+            .to_vec2::<u32>()?
+            .iter()
+            .enumerate()
+            .map(|(row, ids)| last.i((row, self.end_of(ids))))
+            .collect::<Result<_>>()?;
+        let ended = Tensor::stack(&ends, 0)?;
+        let pooled = match &self.projection {
+            Some(projection) => projection.forward(&ended)?,
+            None => ended,
+        };
+        Ok(ClipStates { last, penultimate, pooled })
+    }
+
+    /// Where a prompt ends: the padding behind may be the same id.
+    fn end_of(&self, ids: &[u32]) -> usize {
+        let end = match self.end {
+            MEANS_HIGHEST => ids.iter().copied().max().unwrap_or(0),
+            end => end,
+        };
+        ids.iter().position(|id| *id == end).unwrap_or(0)
+    }
+
+    /// What goes into the last layer, and what comes out after the final norm.
+    fn layer_states(&self, ids: &Tensor) -> Result<(Tensor, Tensor)> {
         let (batch, length) = ids.dims2()?;
         let width = self.token_embedding.dim(1)?;
         let tokens = self.token_embedding.index_select(&ids.flatten_all()?, 0)?;
         let mut xs = tokens
             .reshape((batch, length, width))?
             .broadcast_add(&self.position_embedding.narrow(0, 0, length)?)?;
+        let mut penultimate = xs.clone();
         for layer in &self.layers {
-            xs = layer.forward(&xs)?;
+            penultimate = xs;
+            xs = layer.forward(&penultimate)?;
         }
-        self.final_norm.forward(&xs)
+        Ok((penultimate, self.final_norm.forward(&xs)?))
     }
 }
 

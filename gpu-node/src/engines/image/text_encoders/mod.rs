@@ -6,7 +6,7 @@ mod t5;
 mod t5_tokenizer;
 mod tokenizer;
 
-pub use clip::ClipTextEncoder;
+pub use clip::{ClipStates, ClipTextEncoder};
 pub use qwen3::{PROMPT_TOKENS, PromptStyle, Qwen3Encoder};
 pub use t5::T5Encoder;
 pub use t5_tokenizer::T5Tokenizer;
