@@ -105,12 +105,13 @@ const varsOf = ({ ports, secrets, vars }) => ({
   ...vars,
 });
 
-/** The issuers beside Supabase: one with keys, one with a secret. */
+/** The issuers beside Supabase: one with keys, one with a secret, one with ids of its own as Clerk has them. */
 const issuersOf = ({ ports }) =>
   ports.issuer
     ? [
         { issuer: `${urlOf(ports.issuer)}/keys`, audience: 'chandelle', algorithms: ['ES256', 'RS256', 'EdDSA'], jwks_url: `${urlOf(ports.issuer)}/jwks.json` },
         { issuer: `${urlOf(ports.issuer)}/secret`, audience: 'chandelle', algorithms: ['HS256'], hs256_secret_name: 'JWT_HS256_SECRET' },
+        { issuer: `${urlOf(ports.issuer)}/clerk`, authorized_parties: ['https://app.example'], algorithms: ['RS256'], jwks_url: `${urlOf(ports.issuer)}/jwks.json`, is_foreign: true },
       ]
     : [];
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::stack::Stack;
 
-/// The audience both issuers are configured with.
+/// The audience the first two issuers are configured with.
 pub const AUDIENCE: &str = "chandelle";
 
 /// What the stand-in is asked to sign: start from [`Order::new`] and break one thing.
@@ -39,6 +39,17 @@ impl Order {
         let mut order = Self::new(stack, "HS256")?;
         order.claims["iss"] = json!(format!("{}/secret", stack.issuer_url));
         order.with = "secret";
+        Ok(order)
+    }
+
+    /// A session's token as Clerk writes it: no audience, no role, an id that is no UUID.
+    pub fn by_clerk(stack: &Stack) -> Result<Self> {
+        let mut order = Self::new(stack, "RS256")?;
+        let (iat, exp) = (order.claims["iat"].clone(), order.claims["exp"].clone());
+        order.claims = json!({
+            "iss": format!("{}/clerk", stack.issuer_url), "azp": "https://app.example",
+            "sub": "user_2abc123", "sid": "sess_1", "iat": iat, "exp": exp,
+        });
         Ok(order)
     }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inRoot } from '../paths.mjs';
 
 /** wrangler shows other variables when it starts. */
-const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL', 'WEBHOOK_SECRET'];
+const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL', 'WEBHOOK_SECRET', 'SUPABASE_JWT_SECRET'];
 
 const folderOf = (dir) => join(dir, 'edge');
 
@@ -38,13 +38,14 @@ export function edgeVars({ supabaseUrl, publishableKey, secretKey, secrets, issu
     ENVIRONMENT: 'local',
     SUPABASE_URL: supabaseUrl,
     JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'], jwks_url: `${issuer}/.well-known/jwks.json` }, ...issuers]),
-    ...(issuers.length && { JWT_HS256_SECRET: secrets.issuer_secret }),
+    ...(issuers.length && { JWT_HS256_SECRET: secrets.issuer_secret, SUPABASE_JWT_SECRET: secrets.issuer_secret }),
     SUPABASE_PUBLISHABLE_KEY: publishableKey,
     SUPABASE_SECRET_KEY: secretKey,
     NODE_TOKEN: secrets.node_token,
     NODE_JOIN_TOKEN: secrets.node_join_token,
     METRICS_TOKEN: secrets.metrics_token,
     ...(process.env.DISCORD_WEBHOOK_URL && { DISCORD_WEBHOOK_URL: process.env.DISCORD_WEBHOOK_URL }),
+    ...(process.env.WEBHOOK_URL && { WEBHOOK_URL: process.env.WEBHOOK_URL, WEBHOOK_SECRET: process.env.WEBHOOK_SECRET ?? '' }),
     ...vars,
   };
 }
