@@ -44,7 +44,7 @@ impl EncodedPrompt {
 /// What reads the prompts of a Stable Diffusion.
 pub enum PromptEncoder {
     /// Versions 1 and 2.
-    One(WordEncoder),
+    One(Box<WordEncoder>),
     /// XL. `zeros_for_empty`: an empty negative prompt is no prompt at all, and steers away from zeros.
     Two { encoders: Box<[WordEncoder; 2]>, zeros_for_empty: bool },
 }
@@ -52,7 +52,7 @@ pub enum PromptEncoder {
 impl PromptEncoder {
     /// `text_encoder` and `tokenizer` of a folder.
     pub(super) fn load_one(folder: &Path, options: &PipelineOptions) -> Result<Self> {
-        Ok(Self::One(WordEncoder::load(folder, "", options)?))
+        Ok(Self::One(Box::new(WordEncoder::load(folder, "", options)?)))
     }
 
     /// `text_encoder`, `text_encoder_2` and their tokenizers, with what the folder's index says of them.
