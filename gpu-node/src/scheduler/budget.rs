@@ -98,3 +98,7 @@ impl MemoryBudget {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+#[path = "budget_tests.rs"]
+mod tests;

@@ -14,16 +14,17 @@ use shared::ids::JobId;
 use super::{
     budget::{MemoryBudget, Tenant},
     job::{Failure, LaneJob, Observer, Outcome, Place, Refused},
+    loading::LoadModel,
     locked,
     metrics::Metrics,
     queue::Queue,
     stop::StopReason,
     worker::Worker,
 };
-use crate::engines::{Engine, EngineError};
+use crate::engines::Engine;
 
-/// Brings the model into memory; called on the lane's thread, again after an unload or a panic.
-pub type LoadEngine<E> = Box<dyn FnMut() -> Result<E, EngineError> + Send>;
+/// What brings the model into memory.
+pub type LoadEngine<E> = Box<dyn LoadModel<E>>;
 
 /// What a lane must know about its model and its limits.
 #[derive(Debug, Clone)]

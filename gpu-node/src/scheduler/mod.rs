@@ -8,6 +8,7 @@ mod control;
 mod history;
 mod job;
 mod lane;
+mod loading;
 pub mod metrics;
 mod queue;
 mod stop;
@@ -23,6 +24,7 @@ pub use budget::MemoryBudget;
 pub use control::LaneControl;
 pub use job::{Failure, LaneJob, Observer, Outcome, Place, Refused};
 pub use lane::{Lane, LaneSettings, LaneStatus, LoadEngine, LoadState};
+pub use loading::LoadModel;
 pub use metrics::Metrics;
 
 /// A panic of another thread leaves our plain values whole, so poisoning is no reason to stop.

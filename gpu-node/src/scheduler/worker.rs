@@ -12,6 +12,7 @@ use super::{
     budget::NoRoom,
     job::{Failure, LaneJob, Observer, Outcome, first_line},
     lane::{LoadEngine, LoadState, Shared},
+    loading::catch,
     locked,
     queue::Entry,
     stop::{StopFlag, StopReason},
@@ -224,9 +225,14 @@ where
 
     /// `None` when nobody wants the model any more.
     fn load_within_budget(&mut self, stop: &StopFlag) -> Result<Option<E>, EngineError> {
-        let shared = &self.shared;
+        let shared = self.shared.clone();
         let bytes = shared.settings.memory_bytes;
         let is_wanted = || stop.reason().is_none() && !locked(&shared.state).is_dropped;
+        // Before the budget: nobody gives memory up for a model that is still on its way.
+        match catch(|| self.load.fetch(&is_wanted)) {
+            Err(EngineError::Cancelled) => return Ok(None),
+            fetched => fetched?,
+        }
         match shared.budget.reserve(shared.clone(), bytes, &is_wanted) {
             Ok(()) => {}
             Err(NoRoom::Unwanted) => return Ok(None),
@@ -236,9 +242,7 @@ where
                 )));
             }
         }
-        catch_unwind(AssertUnwindSafe(&mut self.load))
-            .unwrap_or_else(|_| Err(EngineError::Failed("loading stopped unexpectedly".to_owned())))
-            .map(Some)
+        catch(|| self.load.load()).map(Some)
     }
 
     fn unload(&mut self) {

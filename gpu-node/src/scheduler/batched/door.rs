@@ -11,9 +11,10 @@ use super::pace::Pace;
 use crate::{
     engines::EngineError,
     scheduler::{
-        Failure, LaneStatus, LoadState, MemoryBudget, Metrics, Refused,
+        Failure, LaneStatus, LoadModel, LoadState, MemoryBudget, Metrics, Refused,
         budget::{NoRoom, Tenant},
         job::first_line,
+        loading::catch,
         locked,
         stop::{StopFlag, StopReason},
     },
@@ -66,6 +67,8 @@ struct State<O> {
     pace: Pace,
     load: LoadState,
     must_unload: bool,
+    /// Somebody came in since the model was loaded.
+    has_served: bool,
     /// Nothing new is taken in.
     is_closed: bool,
     /// What runs is to end now.
@@ -100,6 +103,7 @@ impl<O: Order> Door<O> {
             pace: Pace::default(),
             load: LoadState::NotLoaded,
             must_unload: false,
+            has_served: false,
             is_closed: false,
             must_stop: false,
             is_dropped: false,
@@ -202,7 +206,9 @@ impl<O: Order> Door<O> {
             if state.must_stop && is_running {
                 return Some(Task::Stop);
             }
-            if state.must_unload && !is_running {
+            // Lanes that want the same room would else unload each other without end, before anybody was served.
+            let owes_a_turn = is_loaded && !state.has_served && !state.waiting.is_empty();
+            if state.must_unload && !is_running && !owes_a_turn {
                 state.must_unload = false;
                 return Some(Task::Unload);
             }
@@ -212,9 +218,10 @@ impl<O: Order> Door<O> {
             }
             // A lane that is to leave lets nobody in, so that it can.
             if is_loaded
-                && !state.must_unload
+                && (!state.must_unload || owes_a_turn)
                 && let Some(first) = state.waiting.pop_front_if(|first| has_place(&first.order))
             {
+                state.has_served = true;
                 state.pace.note_taken(Instant::now());
                 state.running += 1;
                 self.report(&state);
@@ -229,26 +236,25 @@ impl<O: Order> Door<O> {
 
     /// So many run now.
     pub(super) fn set_running(&self, running: usize) {
-        let mut state = locked(&self.state);
-        if state.running != running {
+        if locked(&self.state).running != running {
+            // First, so that whoever sees the lane idle also sees when it was used.
+            self.budget.touch(&self.model);
+            let mut state = locked(&self.state);
             state.running = running;
             self.report(&state);
-            drop(state);
-            self.budget.touch(&self.model);
         }
     }
 
     /// Brings the model into memory within the budget; `None` when nobody wants it any more, or when it failed, and with
     /// it everyone who waits.
-    pub(super) fn load<L>(
-        self: &Arc<Self>,
-        load: &mut dyn FnMut() -> Result<L, EngineError>,
-    ) -> Option<L> {
+    pub(super) fn load<L>(self: &Arc<Self>, load: &mut dyn LoadModel<L>) -> Option<L> {
         let began = Instant::now();
         let error = match self.load_within_budget(load) {
             Ok(Some(loaded)) => {
                 let took = began.elapsed();
-                locked(&self.state).load = LoadState::Loaded;
+                let mut state = locked(&self.state);
+                (state.load, state.has_served) = (LoadState::Loaded, false);
+                drop(state);
                 self.metrics.set_loaded(&self.model, true);
                 self.metrics.observe_load(&self.model, took);
                 let load_ms = took.as_millis() as u64;
@@ -269,7 +275,7 @@ impl<O: Order> Door<O> {
 
     fn load_within_budget<L>(
         self: &Arc<Self>,
-        load: &mut dyn FnMut() -> Result<L, EngineError>,
+        load: &mut dyn LoadModel<L>,
     ) -> Result<Option<L>, EngineError> {
         let bytes = self.memory_bytes;
         let is_wanted = || {
@@ -277,6 +283,11 @@ impl<O: Order> Door<O> {
             let is_waiting = state.waiting.iter().any(|first| first.stop.reason().is_none());
             !state.is_dropped && (is_waiting || state.load == LoadState::Awaited)
         };
+        // Before the budget: nobody gives memory up for a model that is still on its way.
+        match catch(|| load.fetch(&is_wanted)) {
+            Err(EngineError::Cancelled) => return Ok(None),
+            fetched => fetched?,
+        }
         match self.budget.reserve(self.clone(), bytes, &is_wanted) {
             Ok(()) => {}
             Err(NoRoom::Unwanted) => return Ok(None),
@@ -286,7 +297,7 @@ impl<O: Order> Door<O> {
                 )));
             }
         }
-        call(load).map(Some)
+        catch(|| load.load()).map(Some)
     }
 
     /// It was asked for and is there already.
@@ -338,12 +349,6 @@ impl<O: Order> Door<O> {
             self.report(state);
         }
     }
-}
-
-/// Calls what may panic: a loader is foreign code with files of any content.
-pub(super) fn call<L>(load: &mut dyn FnMut() -> Result<L, EngineError>) -> Result<L, EngineError> {
-    catch_unwind(AssertUnwindSafe(load))
-        .unwrap_or_else(|_| Err(EngineError::Failed("loading stopped unexpectedly".to_owned())))
 }
 
 impl<O: Order> Tenant for Door<O> {

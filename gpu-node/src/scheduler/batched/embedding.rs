@@ -16,15 +16,14 @@ use crate::{
         embeddings::{EmbeddingEngine, EmbeddingInput, EmbeddingProgress, EmbeddingShape},
         text::batching::StepFigures,
     },
-    scheduler::{Failure, LaneStatus, MemoryBudget, Metrics, Refused, stop::StopFlag},
+    scheduler::{Failure, LaneStatus, LoadModel, MemoryBudget, Metrics, Refused, stop::StopFlag},
 };
 
 /// Requests whose texts take turns; the rest can still be cancelled or handed back.
 const RUN_TOGETHER: usize = 64;
 
-/// Brings the model into memory; called on the lane's thread, again after an unload or a panic.
-pub type LoadEmbedding =
-    Box<dyn FnMut() -> Result<(EmbeddingEngine, EmbeddingShape), EngineError> + Send>;
+/// What brings the model into memory.
+pub type LoadEmbedding = Box<dyn LoadModel<(EmbeddingEngine, EmbeddingShape)>>;
 
 /// Hears a request's end on the lane's thread: a vector per text, in their order. A cancelled request ends without a word.
 pub type EmbeddingAnswer = Box<dyn FnOnce(Result<Vec<Vec<f32>>, Failure>) + Send>;
@@ -143,7 +142,7 @@ impl Worker {
         while let Some(task) = self.next_task() {
             match task {
                 Task::Load if self.loaded.is_some() => self.door.note_loaded(),
-                Task::Load => self.loaded = self.door.load(&mut self.load),
+                Task::Load => self.loaded = self.door.load(&mut *self.load),
                 Task::Unload => self.door.unload(self.loaded.take()),
                 Task::Stop => self.fail_all(&Failure::draining()),
                 Task::LetIn(waiting) => self.let_in(waiting),

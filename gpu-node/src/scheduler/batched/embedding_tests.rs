@@ -67,7 +67,7 @@ impl Bench {
         };
         let load: LoadEmbedding = {
             let script = script.clone();
-            Box::new(move || Ok((Box::new(Echo(script.clone())), shape)))
+            Box::new(move || Ok((Box::new(Echo(script.clone())) as EmbeddingEngine, shape)))
         };
         let settings = EmbeddingLaneSettings {
             model: "echo".to_owned(),

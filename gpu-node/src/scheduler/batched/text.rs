@@ -7,18 +7,15 @@ use super::{
     text_worker::TextWorker,
 };
 use crate::{
-    engines::{
-        EngineError,
-        text::{
-            batching::{BatchSettings, LoadedText},
-            request::{TextEvent, TextInput, TextUsage},
-        },
+    engines::text::{
+        batching::{BatchSettings, LoadedText},
+        request::{TextEvent, TextInput, TextUsage},
     },
-    scheduler::{Failure, LaneStatus, MemoryBudget, Metrics, Refused},
+    scheduler::{Failure, LaneStatus, LoadModel, MemoryBudget, Metrics, Refused},
 };
 
-/// Brings the model into memory; called on the lane's thread, again after an unload or a panic.
-pub type LoadText = Box<dyn FnMut() -> Result<LoadedText, EngineError> + Send>;
+/// What brings the model into memory.
+pub type LoadText = Box<dyn LoadModel<LoadedText>>;
 
 /// What a text lane must know about its model and its limits.
 #[derive(Debug, Clone)]

@@ -9,9 +9,12 @@ use std::{
 
 use super::*;
 use crate::{
-    engines::text::{
-        batching::fake_model::{BLOCK_BYTES, Mood, Taste, input, loaded, settings},
-        request::FinishReason,
+    engines::{
+        EngineError,
+        text::{
+            batching::fake_model::{BLOCK_BYTES, Mood, Taste, input, loaded, settings},
+            request::FinishReason,
+        },
     },
     scheduler::LoadState,
 };

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
-    door::{Door, Task, Waiting, call},
+    door::{Door, Task, Waiting},
     text::{LoadText, TextObserver, TextOrder},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
             request::{TextEvent, TextUsage},
         },
     },
-    scheduler::{Failure, job::first_line, stop::StopFlag},
+    scheduler::{Failure, LoadModel, job::first_line, loading::catch, stop::StopFlag},
 };
 
 pub(super) struct TextWorker {
@@ -64,8 +64,7 @@ impl TextWorker {
     fn ensure_loaded(&mut self) {
         if self.batch.is_none() {
             let Self { load, settings, .. } = self;
-            let load = &mut || Batch::new(load()?, settings.clone());
-            self.batch = self.door.load(load);
+            self.batch = self.door.load(&mut Batched { load, settings });
         } else {
             self.door.note_loaded();
         }
@@ -153,7 +152,7 @@ impl TextWorker {
     /// A model that broke is loaded afresh; who was not in its last pass goes on.
     fn mend(&mut self) {
         let load = &mut self.load;
-        let outcome = call(&mut || load()).and_then(|loaded| match &mut self.batch {
+        let outcome = catch(|| load.load()).and_then(|loaded| match &mut self.batch {
             Some(batch) => batch.replace_model(loaded.model),
             None => Ok(()),
         });
@@ -162,5 +161,21 @@ impl TextWorker {
             self.door.unload(self.batch.take());
             self.door.note_broken(&error);
         }
+    }
+}
+
+/// A model with its cache.
+struct Batched<'a> {
+    load: &'a mut LoadText,
+    settings: &'a BatchSettings,
+}
+
+impl LoadModel<Batch> for Batched<'_> {
+    fn fetch(&mut self, is_wanted: &(dyn Fn() -> bool + Sync)) -> Result<(), EngineError> {
+        self.load.fetch(is_wanted)
+    }
+
+    fn load(&mut self) -> Result<Batch, EngineError> {
+        Batch::new(self.load.load()?, self.settings.clone())
     }
 }
