@@ -79,6 +79,18 @@ pub struct ModelsConfig {
     /// when absent.
     #[arg(long, env = "MEMORY_BUDGET_MB")]
     pub memory_budget_mb: Option<u64>,
+    /// Whether a model that is not on this machine comes from its hub when it is first asked for, or is not served.
+    #[arg(long, env = "MODELS_PULL", value_enum, default_value_t = PullWhen::Never)]
+    pub models_pull: PullWhen,
+}
+
+/// When a node that serves may pull a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PullWhen {
+    /// Only `gpu-node models pull` does.
+    Never,
+    /// With the first request that needs it.
+    OnDemand,
 }
 
 /// How many jobs wait and how long results are kept.

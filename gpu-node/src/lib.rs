@@ -3,7 +3,7 @@
 //! - [`engines`]: the models themselves; blocking, and ignorant of HTTP and tokio
 //! - [`registry`]: what is in the models folder, and how a manifest becomes an engine
 //! - [`scheduler`]: a bounded queue and a thread per model
-//! - [`catalog`]: the models of this node, each with its lane
+//! - [`catalog`]: the models of this node, each with its lane; [`loaders`]: what a lane calls to get its model
 //! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod http;
 pub mod jobs;
 pub mod lifetime;
+pub mod loaders;
 pub mod registry;
 pub mod scheduler;
 pub mod serve;

@@ -9,18 +9,21 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
-    config::{ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, ServeConfig},
-    engines::{Devices, EngineError, embeddings, image::ImageEngine, text::TEXT_ENGINE_VERSION},
+    config::{
+        ConfigError, FleetSettings, LogConfig, LogFormat, ModelsConfig, PullWhen, ServeConfig,
+    },
+    engines::{Devices, embeddings, text::TEXT_ENGINE_VERSION},
     fleet::{EdgeClient, FleetError, Membership, Pace},
     jobs::{JobBook, Jobs, SystemClock},
     lifetime::{Patience, serve_until, watch_signals},
+    loaders::{Loader, OnDemand, can_serve, fetch_words},
     registry::{
-        Defaults, EmbeddingDefaults, Manifest, ManifestError, Registry, SharedWords, TextDefaults,
-        is_here, load_embedding_engine, load_image_engine, load_text_model, load_tokenizer,
+        Defaults, EmbeddingDefaults, HubError, HubSettings, LoadError, Manifest, ManifestError,
+        Registry, SharedWords, TextDefaults, load_embedding_engine, load_image_engine,
+        load_text_model, load_tokenizer,
     },
     scheduler::{
-        EmbeddingLane, EmbeddingLaneSettings, LoadEmbedding, LoadEngine, LoadText, MemoryBudget,
-        Metrics, TextLane, TextLaneSettings,
+        EmbeddingLane, EmbeddingLaneSettings, MemoryBudget, Metrics, TextLane, TextLaneSettings,
     },
     state::AppState,
     text::{EmbeddingVocabulary, LazyLanguage, LazyVocabulary, ModelLanguage},
@@ -33,7 +36,11 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Models(#[from] ManifestError),
-    #[error("{names} cannot be preloaded: no such model in {folder}")]
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(
+        "{names} cannot be preloaded: no such model of {folder} is on this machine; `gpu-node models pull` brings those of a hub"
+    )]
     NoSuchModel { names: String, folder: String },
     #[error("cannot listen on {address}: {source}")]
     Bind { address: String, source: io::Error },
@@ -125,11 +132,16 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
 fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog, StartError> {
     let registry = Registry::open(&config.models_dir)?;
     let devices = Devices::detect();
+    let on_demand: OnDemand = match config.models_pull {
+        PullWhen::Never => None,
+        PullWhen::OnDemand => Some(Arc::new(HubSettings::from_env()?)),
+    };
+    let start = Start { devices: &devices, on_demand: &on_demand, commons };
     let models = registry
         .models()
         .iter()
-        .filter(|manifest| can_serve(manifest))
-        .map(|manifest| start_model(manifest, &devices, commons))
+        .filter(|manifest| can_serve(manifest, &on_demand))
+        .map(|manifest| start.model(manifest))
         .collect::<io::Result<Vec<_>>>()?;
     let catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
     let mut missing = Vec::new();
@@ -146,116 +158,100 @@ fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog,
     Ok(catalog)
 }
 
-/// A model that has to be fetched first is no reason not to start.
-fn can_serve(manifest: &Manifest) -> bool {
-    let is_here = is_here(manifest);
-    if !is_here {
-        tracing::info!(model = %manifest.name, "not on this machine");
-    }
-    is_here
+/// What the lanes of one node are started with.
+struct Start<'a> {
+    devices: &'a Devices,
+    on_demand: &'a OnDemand,
+    commons: &'a LaneCommons,
 }
 
-fn start_model(
-    manifest: &Manifest,
-    devices: &Devices,
-    commons: &LaneCommons,
-) -> io::Result<ServedModel> {
-    match &manifest.defaults {
-        Defaults::Image(_) => {
-            let load = loader(manifest.clone(), devices.clone());
-            ServedModel::start(manifest.clone(), load, commons)
+impl Start<'_> {
+    fn model(&self, manifest: &Manifest) -> io::Result<ServedModel> {
+        match &manifest.defaults {
+            Defaults::Image(_) => {
+                let load = self.loader(manifest, load_image_engine);
+                ServedModel::start(manifest.clone(), load, self.commons)
+            }
+            Defaults::Text(defaults) => self.text(manifest, defaults),
+            Defaults::Embedding(defaults) => self.embeddings(manifest, defaults),
         }
-        Defaults::Text(defaults) => start_text(manifest, defaults, devices, commons),
-        Defaults::Embedding(defaults) => start_embeddings(manifest, defaults, devices, commons),
     }
-}
 
-fn start_text(
-    manifest: &Manifest,
-    defaults: &TextDefaults,
-    devices: &Devices,
-    commons: &LaneCommons,
-) -> io::Result<ServedModel> {
-    let settings = TextLaneSettings {
-        model: manifest.name.clone(),
-        capacity: commons.capacity,
-        memory_bytes: manifest.memory_bytes,
-        batch: defaults.batch_settings(devices.kind() == "cuda"),
-    };
-    let words = Arc::new(SharedWords::new(manifest.clone()));
-    let load: LoadText = {
-        let (manifest, devices, words) = (manifest.clone(), devices.clone(), words.clone());
-        Box::new(move || {
-            let loaded = words.get().and_then(|w| load_text_model(&manifest, &devices, &w));
-            loaded.map_err(|error| EngineError::Failed(error.to_string()))
-        })
-    };
-    let lane = TextLane::start(settings, load, commons.budget.clone(), commons.metrics.clone())?;
-    let language = {
+    fn text(&self, manifest: &Manifest, defaults: &TextDefaults) -> io::Result<ServedModel> {
+        let settings = TextLaneSettings {
+            model: manifest.name.clone(),
+            capacity: self.commons.capacity,
+            memory_bytes: manifest.memory_bytes,
+            batch: defaults.batch_settings(self.devices.kind() == "cuda"),
+        };
+        let words = Arc::new(SharedWords::new(manifest.clone()));
+        let load = {
+            let words = words.clone();
+            self.loader(manifest, move |manifest, devices| {
+                load_text_model(manifest, devices, &*words.get()?)
+            })
+        };
+        let (budget, metrics) = (self.commons.budget.clone(), self.commons.metrics.clone());
+        let lane = TextLane::start(settings, load, budget, metrics)?;
+        let (copy, on_demand) = (manifest.clone(), self.on_demand.clone());
         let context_tokens = defaults.context_tokens;
-        LazyLanguage::new(Box::new(move || {
+        let language = LazyLanguage::new(Box::new(move || {
+            fetch_words(&copy, &on_demand)?;
             let words = words.get().map_err(|error| error.to_string())?;
             Ok(Arc::new(ModelLanguage::new(words, context_tokens)))
-        }))
-    };
-    let text = ServedText {
-        runner: Box::new(lane),
-        defaults: defaults.clone(),
-        context_tokens: defaults.context_tokens,
-        language,
-    };
-    Ok(ServedModel {
-        manifest: manifest.clone(),
-        engine_version: TEXT_ENGINE_VERSION,
-        lane: ServedLane::Text(text),
-    })
-}
-
-fn start_embeddings(
-    manifest: &Manifest,
-    defaults: &EmbeddingDefaults,
-    devices: &Devices,
-    commons: &LaneCommons,
-) -> io::Result<ServedModel> {
-    let is_card = devices.kind() == "cuda";
-    let settings = EmbeddingLaneSettings {
-        model: manifest.name.clone(),
-        capacity: commons.capacity,
-        memory_bytes: manifest.memory_bytes,
-        batch_tokens: defaults.batch_tokens(is_card),
-    };
-    let load: LoadEmbedding = {
-        let (manifest, devices) = (manifest.clone(), devices.clone());
-        Box::new(move || {
-            load_embedding_engine(&manifest, &devices)
-                .map_err(|e| EngineError::Failed(e.to_string()))
+        }));
+        let text = ServedText {
+            runner: Box::new(lane),
+            defaults: defaults.clone(),
+            context_tokens,
+            language,
+        };
+        Ok(ServedModel {
+            manifest: manifest.clone(),
+            engine_version: TEXT_ENGINE_VERSION,
+            lane: ServedLane::Text(text),
         })
-    };
-    let (budget, metrics) = (commons.budget.clone(), commons.metrics.clone());
-    let lane = EmbeddingLane::start(settings, load, budget, metrics)?;
-    let vocabulary = {
-        let (manifest, context_tokens) = (manifest.clone(), defaults.context_tokens);
-        LazyVocabulary::new(Box::new(move || {
-            let tokenizer = load_tokenizer(&manifest).map_err(|error| error.to_string())?;
-            Ok(Arc::new(EmbeddingVocabulary::new(tokenizer, context_tokens)))
-        }))
-    };
-    let embeddings = ServedEmbeddings {
-        runner: Box::new(lane),
-        context_tokens: defaults.context_tokens,
-        vocabulary,
-    };
-    Ok(ServedModel {
-        manifest: manifest.clone(),
-        engine_version: embeddings::ENGINE_VERSION,
-        lane: ServedLane::Embeddings(embeddings),
-    })
-}
+    }
 
-fn loader(manifest: Manifest, devices: Devices) -> LoadEngine<ImageEngine> {
-    Box::new(move || {
-        load_image_engine(&manifest, &devices).map_err(|e| EngineError::Failed(e.to_string()))
-    })
+    fn embeddings(
+        &self,
+        manifest: &Manifest,
+        defaults: &EmbeddingDefaults,
+    ) -> io::Result<ServedModel> {
+        let is_card = self.devices.kind() == "cuda";
+        let settings = EmbeddingLaneSettings {
+            model: manifest.name.clone(),
+            capacity: self.commons.capacity,
+            memory_bytes: manifest.memory_bytes,
+            batch_tokens: defaults.batch_tokens(is_card),
+        };
+        let load = self.loader(manifest, load_embedding_engine);
+        let (budget, metrics) = (self.commons.budget.clone(), self.commons.metrics.clone());
+        let lane = EmbeddingLane::start(settings, load, budget, metrics)?;
+        let (copy, on_demand) = (manifest.clone(), self.on_demand.clone());
+        let context_tokens = defaults.context_tokens;
+        let vocabulary = LazyVocabulary::new(Box::new(move || {
+            fetch_words(&copy, &on_demand)?;
+            let tokenizer = load_tokenizer(&copy).map_err(|error| error.to_string())?;
+            Ok(Arc::new(EmbeddingVocabulary::new(tokenizer, context_tokens)))
+        }));
+        let embeddings = ServedEmbeddings { runner: Box::new(lane), context_tokens, vocabulary };
+        Ok(ServedModel {
+            manifest: manifest.clone(),
+            engine_version: embeddings::ENGINE_VERSION,
+            lane: ServedLane::Embeddings(embeddings),
+        })
+    }
+
+    fn loader<M>(
+        &self,
+        manifest: &Manifest,
+        load: impl FnMut(&Manifest, &Devices) -> Result<M, LoadError> + Send + 'static,
+    ) -> Box<Loader<M>> {
+        let (manifest, devices) = (manifest.clone(), self.devices.clone());
+        let load = Box::new(load);
+        Box::new(Loader { manifest, devices, on_demand: self.on_demand.clone(), load })
+    }
 }
 
 fn edge_client(

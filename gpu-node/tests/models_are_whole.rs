@@ -137,6 +137,11 @@ fn a_bad_manifest_is_refused_with_its_path_and_reason() {
             "kind = \"hub\", repository = \"o/n\", revision = \"main\"",
             "must be a commit",
         ),
+        (
+            "kind = \"folder\"",
+            "kind = \"hub\", repository = \"../o/n\", revision = \"0123456789012345678901234567890123456789\"",
+            "`repository` must be owner/name",
+        ),
     ] {
         let refusal = refusal(from, to);
         assert!(refusal.contains(reason), "{to}: {refusal}");
@@ -177,7 +182,9 @@ fn a_model_on_the_hub_says_how_to_get_it() {
     let (_shelf, manifest) = read(&MANIFEST.replace("kind = \"folder\"", source));
     assert!(!is_here(&manifest));
     let error = load_image_engine(&manifest, &Devices::cpu()).err().unwrap().to_string();
-    assert!(error.starts_with("owner/name must be downloaded first"), "{error}");
+    let advice =
+        "owner/name is not on this machine as a whole: `gpu-node models pull tiny` brings it";
+    assert_eq!(error, advice);
 }
 
 #[test]

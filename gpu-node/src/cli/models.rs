@@ -1,14 +1,18 @@
-//! `gpu-node models list|verify`: what the models folder holds, and whether it is whole.
+//! `gpu-node models list|pull|verify`: what the models folder holds, what of it is here, and whether it is whole.
 
 use std::{
     io::{Write, stdout},
     path::PathBuf,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::registry::{Manifest, Registry, is_here, verify_files};
+use crate::registry::{
+    HubError, HubSettings, Manifest, PullObserver, Registry, Source, is_here, pull_model, size_of,
+    verify_files,
+};
 
 #[derive(Args)]
 pub struct ModelsArgs {
@@ -23,7 +27,21 @@ pub struct ModelsArgs {
 enum ModelsCommand {
     /// Every model, one line each.
     List,
-    /// Compare every file with its manifest: size and SHA-256.
+    /// Bring models from their hub into the cache, and go on where an earlier pull stopped.
+    ///
+    /// Reads HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE, as Python's client does, and shares its cache.
+    Pull {
+        /// The models, by their names in `models list`.
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// Every model that comes from a hub.
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// Only say whether the models are here; HF_HUB_OFFLINE=1 does the same.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Compare every file with its manifest, or with what the hub said of it: size and checksum.
     Verify {
         /// Only this model.
         name: Option<String>,
@@ -35,6 +53,7 @@ pub fn run(args: ModelsArgs) -> Result<()> {
     let registry = Registry::open(&args.models_dir)?;
     match args.command {
         ModelsCommand::List => list(&registry),
+        ModelsCommand::Pull { names, all, offline } => pull(&registry, &names, all, offline),
         ModelsCommand::Verify { name } => verify(&registry, name.as_deref()),
     }
 }
@@ -51,14 +70,89 @@ fn list(registry: &Registry) -> Result<()> {
             model.revision,
             size_mb(model),
             model.licence,
-            if is_here(model) { "" } else { "  (not on this machine)" }
+            if is_here(model) { "" } else { "  (not pulled)" }
         )?;
     }
     Ok(())
 }
 
 fn size_mb(model: &Manifest) -> f64 {
-    model.files.iter().filter_map(|file| file.bytes).sum::<u64>() as f64 / 1e6
+    size_of(model) as f64 / 1e6
+}
+
+fn pull(registry: &Registry, names: &[String], all: bool, is_offline: bool) -> Result<()> {
+    let mut settings = HubSettings::from_env()?;
+    settings.is_offline |= is_offline;
+    let is_from_hub = |model: &&Manifest| matches!(model.source, Source::Hub { .. });
+    let find = |name: &String| registry.find(name).with_context(|| format!("no model {name:?}"));
+    let chosen: Vec<&Manifest> = if all {
+        registry.models().iter().filter(is_from_hub).collect()
+    } else {
+        names.iter().map(find).collect::<Result<_>>()?
+    };
+    let mut out = stdout().lock();
+    let mut missing = 0;
+    for model in chosen {
+        let bar = Bar::new(&model.name);
+        let outcome = pull_model(model, &settings, &bar);
+        bar.0.finish_and_clear();
+        match outcome {
+            Ok(0) => writeln!(out, "{}: here, {:.1} MB", model.name, size_mb(model))?,
+            Ok(count) => {
+                writeln!(out, "{}: {count} files pulled, {:.1} MB", model.name, size_mb(model))?;
+            }
+            // One gated model must not keep the others from coming.
+            Err(error) if all => {
+                missing += 1;
+                writeln!(out, "{}: {error}", model.name)?;
+            }
+            Err(error) => return Err(error).with_context(|| model.name.clone()),
+        }
+    }
+    if missing > 0 {
+        bail!("{missing} of the models could not be pulled");
+    }
+    Ok(())
+}
+
+/// Draws how a pull goes; only its troubles where nobody watches.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(model: &str) -> Self {
+        let bar = ProgressBar::new(0).with_prefix(model.to_owned());
+        let template = "{prefix} {bar:24} {bytes} of {total_bytes}, {bytes_per_sec}, {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    fn say(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl PullObserver for Bar {
+    fn expects(&self, bytes: u64) {
+        self.0.inc_length(bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    fn took_back(&self, bytes: u64) {
+        self.0.dec(bytes);
+    }
+
+    fn retries(&self, _: &str, why: &HubError) {
+        self.say(&format!("{why}; trying again"));
+    }
+
+    fn waits(&self, path: &str) {
+        self.say(&format!("another process is pulling {path}; waiting for it"));
+    }
 }
 
 fn verify(registry: &Registry, name: Option<&str>) -> Result<()> {
@@ -74,7 +168,7 @@ fn verify(registry: &Registry, name: Option<&str>) -> Result<()> {
     let mut broken = 0;
     for model in chosen {
         if name.is_none() && !is_here(model) {
-            writeln!(out, "{}: not on this machine", model.name)?;
+            writeln!(out, "{}: not pulled", model.name)?;
             continue;
         }
         match verify_files(model, |_| ()) {

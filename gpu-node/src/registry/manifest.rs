@@ -189,6 +189,11 @@ impl Manifest {
                 return Err(format!("{} needs its sha256 as 64 hex digits", file.path));
             }
         }
+        if let Source::Hub { repository, .. } = &self.source
+            && !is_repository(repository)
+        {
+            return Err(format!("`repository` must be owner/name, not {repository:?}"));
+        }
         if let Source::Hub { revision, .. } = &self.source
             && (revision.len() != 40 || !revision.bytes().all(|b| b.is_ascii_hexdigit()))
         {
@@ -196,4 +201,13 @@ impl Manifest {
         }
         self.defaults.text().map_or(Ok(()), TextDefaults::check)
     }
+}
+
+/// It stands in addresses and becomes a folder's name.
+fn is_repository(text: &str) -> bool {
+    let is_plain = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    text.split('/').count() <= 2 && text.split('/').all(is_plain)
 }

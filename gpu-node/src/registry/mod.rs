@@ -1,15 +1,17 @@
 //! The shelf: which models this machine has, and how one becomes an engine.
 
 mod defaults;
+mod hub;
 mod load;
 mod manifest;
 mod weights;
 mod words;
 
 pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
+pub use hub::{HubError, HubSettings, PullObserver, pull_model, pull_words};
 pub use load::{LoadError, has_engine, load_embedding_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
-pub use weights::{WeightsError, is_here, verify_files};
+pub use weights::{WeightsError, is_here, size_of, verify_files};
 pub use words::{SharedWords, Words, load_tokenizer, load_words};
 
 use std::path::{Path, PathBuf};

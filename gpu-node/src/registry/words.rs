@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 use super::{
     load::LoadError,
     manifest::Manifest,
-    weights::{check_sizes, folder_of},
+    weights::{checked_folder, is_of_words},
 };
 use crate::engines::{
     EngineError,
@@ -29,8 +29,7 @@ pub struct Words {
 
 /// Reads them; blocking, a moment for large vocabularies.
 pub fn load_words(manifest: &Manifest) -> Result<Words, LoadError> {
-    check_sizes(manifest)?;
-    let folder = folder_of(manifest)?;
+    let folder = checked_folder(manifest, &is_of_words(manifest))?;
     let read = || -> Result<Words, EngineError> {
         let files = TextFiles::open(&folder)?;
         let (config, vocabulary) = (files.config()?, Arc::new(files.vocabulary()?));
@@ -75,12 +74,12 @@ impl SharedWords {
 
 /// Reads an embedding model's tokenizer; blocking.
 pub fn load_tokenizer(manifest: &Manifest) -> Result<Tokenizer, LoadError> {
-    check_sizes(manifest)?;
+    let folder = checked_folder(manifest, &is_of_words(manifest))?;
     let unsupported = |error: tokenizers::Error| LoadError::Unsupported {
         model: manifest.name.clone(),
         reason: error.to_string(),
     };
-    let path = folder_of(manifest)?.join("tokenizer.json");
+    let path = folder.join("tokenizer.json");
     let mut tokenizer = Tokenizer::from_file(path).map_err(unsupported)?;
     // Too long a text is refused, not cut without a word.
     tokenizer.with_truncation(None).map_err(unsupported)?;
