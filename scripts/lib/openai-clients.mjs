@@ -1,4 +1,4 @@
-// The stage `clients`: OpenAI's own JavaScript and Python clients against a node that really runs.
+// The stage `clients`: OpenAI's own JavaScript and Python clients against a node that really runs, and the hub's Python client on one cache with it.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -29,6 +29,7 @@ export async function testClients() {
     const results = [
       await runCounted('node', ['--test', join(TESTS, 'clients.test.mjs')], { cwd: ROOT, env }),
       await runCounted(python, ['-m', 'unittest', 'discover', '-s', TESTS], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
+      await runCounted(python, ['-m', 'unittest', 'discover', '-s', inRoot('tests', 'hub-cache')], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
     ];
     const sum = (field) => results.reduce((total, result) => total + result[field], 0);
     return { passed: sum('passed'), failed: sum('failed'), code: sum('code') };
