@@ -15,8 +15,17 @@ const TESTS = inRoot('tests', 'openai');
 const MODEL = 'embedded-text';
 const TOOL_MODEL = 'embedded-tools';
 const EMBEDDING_MODEL = 'tiny-embedding';
+const IMAGE_MODEL = 'embedded-scene';
+const EDIT_MODEL = 'tiny-pictures';
 const READY_MS = 120_000;
 const EMBEDDING_FILES = ['config.json', 'model.safetensors', 'modules.json', '1_Pooling/config.json'];
+const PICTURE_FILES = [
+  'model_index.json',
+  'scheduler/scheduler_config.json',
+  ...['text_encoder/config.json', 'text_encoder/model.safetensors'],
+  ...['tokenizer/merges.txt', 'tokenizer/tokenizer.json', 'tokenizer/tokenizer_config.json', 'tokenizer/vocab.json'],
+  ...['unet', 'vae'].flatMap((part) => [`${part}/config.json`, `${part}/diffusion_pytorch_model.safetensors`]),
+];
 const sha256 = (content) => createHash('sha256').update(content).digest('hex');
 
 /** Resolves with `{passed, failed, code}` of both clients together. */
@@ -25,9 +34,10 @@ export async function testClients() {
   await step('the node (cargo build --release)', (update) => quietly('cargo', ['build', '--release', '-p', 'gpu-node'], { cwd: ROOT, update }));
   const node = await startNode();
   try {
-    const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL, CHANDELLE_EMBEDDING_MODEL: EMBEDDING_MODEL });
+    const models = { CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL, CHANDELLE_EMBEDDING_MODEL: EMBEDDING_MODEL, CHANDELLE_IMAGE_MODEL: IMAGE_MODEL, CHANDELLE_EDIT_MODEL: EDIT_MODEL };
+    const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, ...models });
     const results = [
-      await runCounted('node', ['--test', join(TESTS, 'clients.test.mjs')], { cwd: ROOT, env }),
+      await runCounted('node', ['--test', ...['clients', 'images'].map((name) => join(TESTS, `${name}.test.mjs`))], { cwd: ROOT, env }),
       await runCounted(python, ['-m', 'unittest', 'discover', '-s', TESTS], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
       await runCounted(python, ['-m', 'unittest', 'discover', '-s', inRoot('tests', 'hub-cache')], { cwd: ROOT, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } }),
     ];
@@ -73,7 +83,7 @@ async function startNode() {
   return { part, url, token };
 }
 
-/** A models folder with the embedded text model as it is, once more with a template that knows tools, and an embedding model of random numbers. */
+/** A models folder with the embedded models as they are, the text model once more with a template that knows tools, and models of random numbers for vectors and for pictures from pictures. */
 async function placeModels() {
   const { parse, stringify } = await import('smol-toml');
   const source = inRoot('models', MODEL);
@@ -81,6 +91,7 @@ async function placeModels() {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   symlinkSync(source, join(folder, MODEL));
+  symlinkSync(inRoot('models', IMAGE_MODEL), join(folder, IMAGE_MODEL));
 
   const manifest = parse(readFileSync(join(source, 'manifest.toml'), 'utf8'));
   const target = join(folder, TOOL_MODEL);
@@ -91,6 +102,7 @@ async function placeModels() {
   const files = manifest.files.map(({ path }) => describe(target, path));
   writeFileSync(join(target, 'manifest.toml'), stringify({ ...manifest, name: TOOL_MODEL, files }));
   writeFileSync(join(placeEmbedding(folder), 'manifest.toml'), stringify(embeddingManifest(folder)));
+  placePictures(folder, stringify);
   return folder;
 }
 
@@ -108,4 +120,14 @@ function embeddingManifest(folder) {
   const files = [...EMBEDDING_FILES, 'tokenizer.json'].map((path) => describe(join(folder, EMBEDDING_MODEL), path));
   const about = { name: EMBEDDING_MODEL, modality: 'embedding', architecture: 'qwen3', revision: '1', licence: 'Apache-2.0', memory_bytes: 10_000_000 };
   return { ...about, source: { kind: 'folder' }, defaults: { context_tokens: 48 }, files };
+}
+
+/** Its numbers are random, but it has both halves of its picture code: enough to see that pictures go in and come out. */
+function placePictures(folder, stringify) {
+  const target = join(folder, EDIT_MODEL);
+  for (const path of PICTURE_FILES) cpSync(inRoot('models', 'tiny', 'stable-diffusion', path), join(target, path), { recursive: true });
+  const about = { name: EDIT_MODEL, modality: 'image', architecture: 'stable-diffusion', revision: '1', licence: 'Apache-2.0', dtype: 'f32', memory_bytes: 10_000_000 };
+  const defaults = { width: 32, height: 32, steps: 4, guidance: 2.5, scheduler: 'ddim', size_multiple: 16, side_max: 256, input_images: 1 };
+  const files = PICTURE_FILES.map((path) => describe(target, path));
+  writeFileSync(join(target, 'manifest.toml'), stringify({ ...about, source: { kind: 'folder' }, defaults, files }));
 }
