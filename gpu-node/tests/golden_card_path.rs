@@ -1,4 +1,4 @@
-//! The tiny Stable Diffusion through candle's own operations, as on a card: the goldens hold there too.
+//! The tiny image models through candle's own operations, as on a card: the goldens hold there too.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
 mod golden;
@@ -7,7 +7,13 @@ use candle_core::{DType, Device};
 use golden::{TOLERANCE, difference, golden, tiny};
 use gpu_node::engines::{
     compute_as_on_a_card,
-    image::{Vae, stable_diffusion::UNet, text_encoders::ClipTextEncoder},
+    image::{
+        Vae,
+        flux1::{FluxTransformer, FluxWords},
+        sd3::{Sd3Transformer, Words},
+        stable_diffusion::UNet,
+        text_encoders::{ClipTextEncoder, T5Encoder},
+    },
 };
 
 /// One test, because the choice holds for the whole process.
@@ -41,6 +47,25 @@ fn every_part_agrees() {
     errors.push(("vae encoder", difference(&mean, &expected["mean"])));
     let decoded = vae.decode(&expected["latents"]).unwrap();
     errors.push(("vae decoder", difference(&decoded, &expected["decoded"])));
+
+    let expected = golden("t5", "t5");
+    let encoder = T5Encoder::load(&tiny("t5"), on_cpu.0, &on_cpu.1).unwrap();
+    let out = encoder.forward(&expected["ids"].to_dtype(DType::U32).unwrap()).unwrap();
+    errors.push(("t5", difference(&out, &expected["out"])));
+
+    let expected = golden("stable-diffusion-3", "transformer");
+    let folder = tiny("stable-diffusion-3").join("transformer");
+    let transformer = Sd3Transformer::load(&folder, on_cpu.0, &on_cpu.1).unwrap();
+    let words = Words { hidden: expected["words"].clone(), pooled: expected["pooled"].clone() };
+    let out = transformer.forward(&expected["latents"], 321.0, &words).unwrap();
+    errors.push(("transformer of SD 3.5", difference(&out, &expected["out_321"])));
+
+    let expected = golden("flux-1", "transformer_dev");
+    let folder = tiny("flux-1").join("transformer");
+    let transformer = FluxTransformer::load(&folder, on_cpu.0, &on_cpu.1).unwrap();
+    let words = FluxWords { hidden: expected["words"].clone(), pooled: expected["pooled"].clone() };
+    let out = transformer.forward(&expected["latents"], 321.0, 3.5, &words).unwrap();
+    errors.push(("transformer of FLUX.1", difference(&out, &expected["out_321"])));
 
     eprintln!("{errors:?}");
     for (part, error) in errors {

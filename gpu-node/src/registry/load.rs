@@ -14,7 +14,9 @@ use crate::engines::{
     embeddings::{Embedder, EmbeddingEngine, EmbeddingShape},
     image::{
         ImageEngine,
+        flux1::Flux1,
         pipeline::{LatentModel, Pipeline, PipelineOptions},
+        sd3::StableDiffusion3,
         stable_diffusion::StableDiffusion,
     },
     message,
@@ -41,7 +43,9 @@ type LoadImage = fn(&Manifest, &Devices) -> Result<ImageEngine, LoadError>;
 
 fn image_architecture(name: &str) -> Option<LoadImage> {
     match name {
+        "flux-1" => Some(load_flux1),
         "stable-diffusion" => Some(load_stable_diffusion),
+        "stable-diffusion-3" => Some(load_stable_diffusion3),
         _ => None,
     }
 }
@@ -100,6 +104,17 @@ pub fn load_image_engine(manifest: &Manifest, devices: &Devices) -> Result<Image
 
 fn load_stable_diffusion(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
     load_latent_model(manifest, devices, StableDiffusion::load)
+}
+
+fn load_stable_diffusion3(
+    manifest: &Manifest,
+    devices: &Devices,
+) -> Result<ImageEngine, LoadError> {
+    load_latent_model(manifest, devices, StableDiffusion3::load)
+}
+
+fn load_flux1(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, LoadError> {
+    load_latent_model(manifest, devices, Flux1::load)
 }
 
 /// Puts a pipeline around the model that `load` reads from the manifest's folder.

@@ -72,6 +72,19 @@ fn every_step_of_every_configuration_agrees() {
 }
 
 #[test]
+fn a_picture_is_put_under_the_same_noise_at_every_step() {
+    let golden = golden("flow-match", "flow_match");
+    for (index, case) in cases().iter().enumerate() {
+        let (scheduler, mixed) = (case.scheduler(&case.config), &golden[&format!("{index}.mixed")]);
+        for step in 0..case.steps {
+            let found = scheduler.add_noise(step, &golden["picture"], &golden["noise"]).unwrap();
+            let worst = difference(&found, &mixed.i(step).unwrap());
+            assert!(worst < TOLERANCE, "{} is off by {worst:e} at step {step}", case.name);
+        }
+    }
+}
+
+#[test]
 fn the_shift_of_a_picture_follows_its_length() {
     for case in cases() {
         let (Some(tokens), Some(mu)) = (case.tokens, case.mu) else { continue };

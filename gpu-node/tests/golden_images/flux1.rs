@@ -3,10 +3,22 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use gpu_node::engines::image::flux1::{FluxTransformer, FluxWords};
+use gpu_node::engines::{
+    Engine, EngineError,
+    image::{
+        ImageJob, Vae,
+        flux1::{Flux1, FluxCondition, FluxTransformer, FluxWords},
+        pipeline::{Denoising, LatentModel, Pipeline},
+    },
+};
 use serde_json::json;
+use shared::node::image::SchedulerKind;
+use tempfile::TempDir;
 
-use crate::support::{assert_close, assert_far, golden, swapped, tiny, with_setting, with_weights};
+use crate::support::{
+    Events, assert_close, assert_far, changed, golden, job, options, swapped, tiny, whole_copy,
+    with_setting, with_weights,
+};
 
 const MODEL: &str = "flux-1";
 
@@ -102,4 +114,122 @@ fn an_unsupported_configuration_is_refused_by_name() {
         let error = FluxTransformer::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
     }
+}
+
+/// The folder as dev is published, or as schnell is.
+fn folder(name: &str) -> TempDir {
+    let copy = whole_copy(&tiny(MODEL));
+    if name == "schnell" {
+        for part in ["transformer", "scheduler"] {
+            std::fs::remove_dir_all(copy.path().join(part)).unwrap();
+            let published = copy.path().join(format!("{part}_schnell"));
+            std::fs::rename(published, copy.path().join(part)).unwrap();
+        }
+    }
+    copy
+}
+
+fn pipeline(folder: &Path) -> Pipeline<Flux1> {
+    Pipeline::new(Flux1::load(folder, &options()).unwrap(), options())
+}
+
+fn words(model: &Flux1) -> FluxWords {
+    let [first, second] =
+        ["a red fish on the left", "blue house"].map(|prompt| model.encode_prompt(prompt).unwrap());
+    FluxWords {
+        hidden: Tensor::cat(&[first.hidden, second.hidden], 0).unwrap(),
+        pooled: Tensor::cat(&[first.pooled, second.pooled], 0).unwrap(),
+    }
+}
+
+fn two_steps() -> ImageJob {
+    ImageJob {
+        width: 28,
+        height: 20,
+        guidance: 3.5,
+        negative_prompt: String::new(),
+        scheduler: SchedulerKind::FlowMatchEuler,
+        ..job()
+    }
+}
+
+fn run(pipeline: &Pipeline<Flux1>, guidance: f64, noise: &Tensor) -> Tensor {
+    let condition = FluxCondition { words: words(pipeline.model()), guidance };
+    let noise = |_: u64| -> candle_core::Result<Tensor> { Ok(noise.clone()) };
+    let job = two_steps();
+    let denoising = Denoising { job: &job, condition: &condition, start: None, noise: &noise };
+    pipeline.denoise(&denoising, &mut Events::all()).unwrap()
+}
+
+#[test]
+fn prompts_and_a_whole_run_agree_for_dev_and_schnell() {
+    for name in ["dev", "schnell"] {
+        let (golden, folder) = (golden(MODEL, name), folder(name));
+        let pipeline = pipeline(folder.path());
+        let words = words(pipeline.model());
+        assert_close(&format!("{name} words"), &words.hidden, &golden["words"]);
+        assert_close(&format!("{name} pooled"), &words.pooled, &golden["pooled"]);
+        let latents = run(&pipeline, 3.5, &golden["noise"]);
+        assert_close(&format!("{name} latents"), &latents, &golden["latents"]);
+        let pictures = pipeline.model().decode(&latents).unwrap();
+        let pictures = ((pictures * 0.5).unwrap() + 0.5).unwrap().clamp(0.0, 1.0).unwrap();
+        assert_close(&format!("{name} pictures"), &pictures, &golden["pictures"]);
+    }
+}
+
+#[test]
+fn the_run_notices_another_schedule_and_guidance() {
+    for (name, key, value) in [
+        ("dev", "use_dynamic_shifting", json!(false)),
+        ("dev", "base_shift", json!(0.9)),
+        ("schnell", "shift", json!(3.0)),
+    ] {
+        let (golden, folder) = (golden(MODEL, name), folder(name));
+        let other = changed(folder.path(), "scheduler/scheduler_config.json", key, value);
+        let latents = run(&pipeline(other.path()), 3.5, &golden["noise"]);
+        assert_far(&format!("{name} {key}"), &latents, &golden["latents"]);
+    }
+    let golden = golden(MODEL, "dev");
+    let latents = run(&pipeline(&tiny(MODEL)), 1.5, &golden["noise"]);
+    assert_far("the guidance of dev", &latents, &golden["latents"]);
+}
+
+#[test]
+fn the_vae_agrees_both_ways_and_notices_its_shift() {
+    let golden = golden(MODEL, "vae");
+    let folder = tiny(MODEL).join("vae");
+    let vae = Vae::load(&folder, DType::F32, &Device::Cpu).unwrap();
+    let encoded = vae.encode(&golden["pictures"], &golden["noise"]).unwrap();
+    assert_close("flux vae encoder", &encoded, &golden["encoded"]);
+    assert_close("flux vae decoder", &vae.decode(&golden["latents"]).unwrap(), &golden["decoded"]);
+    let folder = with_setting(&folder, "shift_factor", json!(0.0));
+    let other = Vae::load(folder.path(), DType::F32, &Device::Cpu).unwrap();
+    let encoded = other.encode(&golden["pictures"], &golden["noise"]).unwrap();
+    assert_far("the shift, encoding", &encoded, &golden["encoded"]);
+    let decoded = other.decode(&golden["latents"]).unwrap();
+    assert_far("the shift, decoding", &decoded, &golden["decoded"]);
+}
+
+#[test]
+fn orders_the_model_cannot_follow_are_the_callers_mistake() {
+    let mut pipeline = pipeline(&tiny(MODEL));
+    for (job, expected) in [
+        (ImageJob { width: 30, ..two_steps() }, "multiples of 4"),
+        (ImageJob { negative_prompt: "blue".into(), ..two_steps() }, "no negative prompt"),
+        (ImageJob { scheduler: SchedulerKind::Euler, ..two_steps() }, "flow_match_euler only"),
+    ] {
+        let outcome = pipeline.run(job, &mut Events::all());
+        let Err(EngineError::InvalidInput(text)) = outcome else { panic!("{outcome:?}") };
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_picture_is_the_same_alone_and_in_a_batch() {
+    let mut pipeline = pipeline(&tiny(MODEL));
+    let batch = ImageJob { num_images: 2, ..two_steps() };
+    let pictures = pipeline.run(batch.clone(), &mut Events::all()).unwrap();
+    let alone = ImageJob { seed: batch.seed_of(1), num_images: 1, ..batch };
+    assert_eq!(pipeline.run(alone, &mut Events::all()).unwrap(), pictures[1..]);
+    assert_ne!(pictures[0].bytes, pictures[1].bytes);
 }

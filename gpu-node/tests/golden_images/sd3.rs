@@ -3,10 +3,22 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, IndexOp, Tensor};
-use gpu_node::engines::image::sd3::{Sd3Transformer, Words};
+use gpu_node::engines::{
+    Engine, EngineError,
+    image::{
+        ImageJob, Vae,
+        pipeline::{Denoising, LatentModel, Pipeline},
+        sd3::{GuidedWords, Sd3Transformer, StableDiffusion3, Words},
+    },
+};
+use image::{Rgb, RgbImage};
 use serde_json::json;
+use shared::node::image::SchedulerKind;
 
-use crate::support::{assert_close, assert_far, golden, swapped, tiny, with_setting, with_weights};
+use crate::support::{
+    Events, assert_close, assert_far, changed, golden, job, options, swapped, tiny, with_setting,
+    with_weights,
+};
 
 const MODEL: &str = "stable-diffusion-3";
 
@@ -100,5 +112,127 @@ fn an_unsupported_configuration_is_refused_by_name() {
         let folder = with_setting(&tiny(MODEL).join("transformer"), key, value);
         let error = Sd3Transformer::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
+    }
+}
+
+fn pipeline(folder: &Path) -> Pipeline<StableDiffusion3> {
+    Pipeline::new(StableDiffusion3::load(folder, &options()).unwrap(), options())
+}
+
+fn both<const COUNT: usize>(parts: [&Tensor; COUNT]) -> Tensor {
+    Tensor::cat(&parts, 0).unwrap()
+}
+
+fn words(model: &StableDiffusion3, prompts: [&str; 2]) -> Words {
+    let [first, second] = prompts.map(|prompt| model.encode_prompt(prompt).unwrap());
+    Words {
+        hidden: both([&first.hidden, &second.hidden]),
+        pooled: both([&first.pooled, &second.pooled]),
+    }
+}
+
+const PROMPTS: [&str; 2] = ["a red fish on the left", "blue house"];
+const AWAY: [&str; 2] = ["blue", ""];
+
+#[test]
+fn prompts_through_all_three_encoders_agree() {
+    let golden = golden(MODEL, "words");
+    let pipeline = pipeline(&tiny(MODEL));
+    for (prompts, hidden, pooled) in
+        [(PROMPTS, "words", "pooled"), (AWAY, "away_words", "away_pooled")]
+    {
+        let words = words(pipeline.model(), prompts);
+        assert_close(hidden, &words.hidden, &golden[hidden]);
+        assert_close(pooled, &words.pooled, &golden[pooled]);
+    }
+}
+
+#[test]
+fn the_vae_agrees_both_ways_and_notices_its_shift() {
+    let golden = golden(MODEL, "vae");
+    let folder = tiny(MODEL).join("vae");
+    let vae = Vae::load(&folder, DType::F32, &Device::Cpu).unwrap();
+    let (mean, log_variance) = vae.moments(&golden["pictures"]).unwrap();
+    assert_close("vae mean", &mean, &golden["mean"]);
+    assert_close("vae variance", &log_variance, &golden["log_variance"]);
+    let encoded = vae.encode(&golden["pictures"], &golden["noise"]).unwrap();
+    assert_close("vae encoder", &encoded, &golden["encoded"]);
+    assert_close("vae decoder", &vae.decode(&golden["latents"]).unwrap(), &golden["decoded"]);
+
+    let folder = with_setting(&folder, "shift_factor", json!(0.0));
+    let other = Vae::load(folder.path(), DType::F32, &Device::Cpu).unwrap();
+    let encoded = other.encode(&golden["pictures"], &golden["noise"]).unwrap();
+    assert_far("the shift, encoding", &encoded, &golden["encoded"]);
+    let decoded = other.decode(&golden["latents"]).unwrap();
+    assert_far("the shift, decoding", &decoded, &golden["decoded"]);
+}
+
+fn two_steps(guidance: f64) -> ImageJob {
+    ImageJob { width: 28, height: 20, guidance, scheduler: SchedulerKind::FlowMatchEuler, ..job() }
+}
+
+fn run(pipeline: &Pipeline<StableDiffusion3>, job: &ImageJob, condition: &GuidedWords) -> Tensor {
+    let noise = golden(MODEL, "pipeline")["noise"].clone();
+    let noise = |_: u64| -> candle_core::Result<Tensor> { Ok(noise.clone()) };
+    let denoising = Denoising { job, condition, start: None, noise: &noise };
+    pipeline.denoise(&denoising, &mut Events::all()).unwrap()
+}
+
+#[test]
+fn a_whole_run_agrees_with_and_without_guidance() {
+    let golden = golden(MODEL, "pipeline");
+    let pipeline = pipeline(&tiny(MODEL));
+    let (towards, away) = (words(pipeline.model(), PROMPTS), words(pipeline.model(), AWAY));
+    let guided = GuidedWords::new(towards.clone(), Some((away.clone(), 4.5))).unwrap();
+    let latents = run(&pipeline, &two_steps(4.5), &guided);
+    assert_close("sd3 latents", &latents, &golden["latents"]);
+    let pictures = pipeline.model().decode(&latents).unwrap();
+    let pictures = ((pictures * 0.5).unwrap() + 0.5).unwrap().clamp(0.0, 1.0).unwrap();
+    assert_close("sd3 pictures", &pictures, &golden["pictures"]);
+
+    let alone = GuidedWords::new(towards.clone(), None).unwrap();
+    let latents = run(&pipeline, &two_steps(1.0), &alone);
+    assert_close("sd3 latents without guidance", &latents, &golden["without_guidance"]);
+
+    let swapped = GuidedWords::new(away, Some((towards, 4.5))).unwrap();
+    let latents = run(&pipeline, &two_steps(4.5), &swapped);
+    assert_far("swapped guidance", &latents, &golden["latents"]);
+}
+
+#[test]
+fn the_run_notices_another_shift() {
+    let golden = golden(MODEL, "pipeline");
+    let folder = changed(&tiny(MODEL), "scheduler/scheduler_config.json", "shift", json!(1.0));
+    let pipeline = pipeline(folder.path());
+    let (towards, away) = (words(pipeline.model(), PROMPTS), words(pipeline.model(), AWAY));
+    let guided = GuidedWords::new(towards, Some((away, 4.5))).unwrap();
+    let latents = run(&pipeline, &two_steps(4.5), &guided);
+    assert_far("the shift of the schedule", &latents, &golden["latents"]);
+}
+
+#[test]
+fn orders_the_model_cannot_follow_are_the_callers_mistake() {
+    let mut pipeline = pipeline(&tiny(MODEL));
+    for (job, expected) in [
+        (ImageJob { width: 30, ..two_steps(4.5) }, "multiples of 4"),
+        (ImageJob { width: 60, ..two_steps(4.5) }, "at most 56 pixels"),
+        (ImageJob { scheduler: SchedulerKind::Ddim, ..two_steps(4.5) }, "flow_match_euler only"),
+    ] {
+        let outcome = pipeline.run(job, &mut Events::all());
+        let Err(EngineError::InvalidInput(text)) = outcome else { panic!("{outcome:?}") };
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_picture_is_the_same_alone_and_in_a_batch_and_may_start_from_one() {
+    let mut pipeline = pipeline(&tiny(MODEL));
+    let start = RgbImage::from_fn(9, 5, |x, y| Rgb([x as u8 * 20, y as u8 * 40, 100]));
+    for images in [Vec::new(), vec![start]] {
+        let batch = ImageJob { num_images: 2, images, strength: 0.6, ..two_steps(3.0) };
+        let pictures = pipeline.run(batch.clone(), &mut Events::all()).unwrap();
+        let alone = ImageJob { seed: batch.seed_of(1), num_images: 1, ..batch };
+        assert_eq!(pipeline.run(alone, &mut Events::all()).unwrap(), pictures[1..]);
+        assert_ne!(pictures[0].bytes, pictures[1].bytes);
     }
 }

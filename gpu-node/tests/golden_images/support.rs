@@ -75,6 +75,13 @@ pub(crate) fn with_setting(folder: &Path, key: &str, value: Value) -> TempDir {
 
 /// A copy of a whole model with one setting of one file (`scheduler/scheduler_config.json`) changed.
 pub(crate) fn changed(model: &Path, file: &str, key: &str, value: Value) -> TempDir {
+    let copy = whole_copy(model);
+    set(&copy.path().join(file), key, value);
+    copy
+}
+
+/// A copy of a whole model: its files and those of its parts.
+pub(crate) fn whole_copy(model: &Path) -> TempDir {
     let copy = copied(model);
     for part in std::fs::read_dir(model).unwrap() {
         let part = part.unwrap();
@@ -84,7 +91,6 @@ pub(crate) fn changed(model: &Path, file: &str, key: &str, value: Value) -> Temp
             copy_files(&part.path(), &target);
         }
     }
-    set(&copy.path().join(file), key, value);
     copy
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::NORM_EPS;
-use crate::engines::layers::{AxisRope, Linear, attention};
+use crate::engines::layers::{AxisRope, Linear, RmsNorm, attention};
 
 /// The sizes of an attention, and whether it normalises its queries and keys.
 #[derive(Debug, Clone, Copy)]
@@ -20,18 +20,6 @@ impl AttentionSize {
     }
 }
 
-/// Root mean square over each head.
-#[derive(Debug)]
-struct HeadNorm {
-    weight: Tensor,
-}
-
-impl HeadNorm {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(xs, &self.weight, NORM_EPS as f32)
-    }
-}
-
 /// Queries, keys and values of one sequence.
 #[derive(Debug)]
 struct Projections {
@@ -39,7 +27,8 @@ struct Projections {
     query: Linear,
     key: Linear,
     value: Linear,
-    norms: Option<[HeadNorm; 2]>,
+    /// Over each head.
+    norms: Option<[RmsNorm; 2]>,
 }
 
 impl Projections {
@@ -51,9 +40,7 @@ impl Projections {
     ) -> Result<Self> {
         let width = size.width();
         let [query, key, value] = names.map(|name| Linear::load(width, width, vb.pp(name)));
-        let norm = |name: &str| -> Result<HeadNorm> {
-            Ok(HeadNorm { weight: vb.pp(name).get(size.head_width, "weight")? })
-        };
+        let norm = |name: &str| RmsNorm::load(size.head_width, NORM_EPS, vb.pp(name));
         let norms = match size.has_norms {
             true => Some([norm(norms[0])?, norm(norms[1])?]),
             false => None,

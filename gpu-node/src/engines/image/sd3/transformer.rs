@@ -125,6 +125,11 @@ impl Sd3Transformer {
         self.patch
     }
 
+    /// The longest side latents may have.
+    pub fn side_max(&self) -> usize {
+        self.positions.side * self.patch
+    }
+
     /// From noisy latents `(batch, channels, height, width)` to the predicted flow; `timestep` goes to 1000.
     pub fn forward(&self, latents: &Tensor, timestep: f64, words: &Words) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::engines::{
     checkpoint::load_weights,
     config_file::ConfigFile,
-    layers::{Activation, Linear},
+    layers::{Activation, Linear, RmsNorm},
 };
 
 struct T5Config {
@@ -85,7 +85,7 @@ impl T5Encoder {
             tokens,
             positions: RelativePositions::load(&config, vb.pp("block.0.layer.0.SelfAttention"))?,
             layers,
-            final_norm: RmsNorm::load(&config, vb.pp("final_layer_norm"))?,
+            final_norm: load_norm(&config, vb.pp("final_layer_norm"))?,
         })
     }
 
@@ -110,22 +110,9 @@ impl T5Encoder {
     }
 }
 
-/// Root mean square, computed in f32.
-#[derive(Debug)]
-struct RmsNorm {
-    weight: Tensor,
-    eps: f64,
-}
-
-impl RmsNorm {
-    fn load(config: &T5Config, vb: VarBuilder<'_>) -> Result<Self> {
-        let weight = vb.get(config.width, "weight")?.to_dtype(DType::F32)?;
-        Ok(Self { weight, eps: config.eps })
-    }
-
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(&xs.contiguous()?, &self.weight, self.eps as f32)
-    }
+/// The norms compute in f32, as what they read.
+fn load_norm(config: &T5Config, vb: VarBuilder<'_>) -> Result<RmsNorm> {
+    RmsNorm::load(config.width, config.eps, vb.to_dtype(DType::F32))
 }
 
 /// One number per head for each distance between two positions: near ones apart, far ones in growing groups.
@@ -192,12 +179,12 @@ impl Layer {
         let attention = vb.pp("0.SelfAttention");
         let feed_forward = vb.pp("1.DenseReluDense");
         Ok(Self {
-            attention_norm: RmsNorm::load(config, vb.pp("0.layer_norm"))?,
+            attention_norm: load_norm(config, vb.pp("0.layer_norm"))?,
             query: Linear::load_no_bias(width, inner, attention.pp("q"))?,
             key: Linear::load_no_bias(width, inner, attention.pp("k"))?,
             value: Linear::load_no_bias(width, inner, attention.pp("v"))?,
             out: Linear::load_no_bias(inner, width, attention.pp("o"))?,
-            norm: RmsNorm::load(config, vb.pp("1.layer_norm"))?,
+            norm: load_norm(config, vb.pp("1.layer_norm"))?,
             gate: Linear::load_no_bias(width, wide, feed_forward.pp("wi_0"))?,
             up: Linear::load_no_bias(width, wide, feed_forward.pp("wi_1"))?,
             down: Linear::load_no_bias(wide, width, feed_forward.pp("wo"))?,
