@@ -69,6 +69,15 @@ pub const IDEAS_DEFAULT: u64 = 5;
 /// What a person asks the assistant: a page of text.
 pub const MESSAGE_MAX_CHARS: usize = 4_000;
 
+/// What a creator is known by, such as a niche or a goal: a phrase.
+pub const PHRASE_MAX_CHARS: usize = 120;
+
+/// Phrases in one list: more than that, a small model no longer weighs.
+pub const PHRASES_MAX: usize = 20;
+
+/// The facts for a private message, and a template of one: a paragraph each.
+pub const MESSAGE_FACTS_MAX_CHARS: usize = 600;
+
 /// Earlier turns of a conversation: more would push the question out of a small model's context.
 pub const TURNS_MAX: usize = 20;
 

@@ -19,6 +19,9 @@ use crate::ports::{
 /// Longer than the caller's own patience, which counts.
 const TIMEOUT_MS: u32 = 60_000;
 
+/// The code of a 404 by a node that is well but does not have the model; any other 404 is no node's.
+const NO_MODEL: &str = "model_not_found";
+
 /// When a node that is full or leaving doesn't say for how long.
 const RETRY_AFTER_S: u32 = 5;
 
@@ -61,7 +64,9 @@ fn failure(status: u16, retry_after_s: Option<u32>, text: &str) -> NodeFailure {
     let said = serde_json::from_str::<ErrorAnswer>(text).ok().map(|answer| answer.error);
     match status {
         429 | 503 => NodeFailure::Full { retry_after_s: retry_after_s.unwrap_or(RETRY_AFTER_S) },
-        404 => NodeFailure::Unknown,
+        404 if said.as_ref().and_then(|e| e.code.as_deref()) == Some(NO_MODEL) => {
+            NodeFailure::Unknown
+        }
         400 | 409 | 413 | 415 | 422 => NodeFailure::Refused {
             code: said.as_ref().and_then(|e| e.code.clone()).unwrap_or_default(),
             detail: said.map_or_else(|| format!("the node answered {status}"), |e| e.message),
@@ -114,6 +119,8 @@ struct Choice {
 #[derive(Default, Deserialize)]
 struct Delta {
     content: Option<String>,
+    /// What it thinks before it answers: nobody's text, but a sign of life.
+    reasoning_content: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +141,9 @@ fn piece_of(events: &[SseEvent]) -> Result<TextPiece, NodeFailure> {
         if let Some(choice) = chunk.choices.into_iter().next() {
             if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
                 piece.text.push_str(&text);
+                piece.tokens += 1;
+            }
+            if choice.delta.reasoning_content.is_some_and(|thought| !thought.is_empty()) {
                 piece.tokens += 1;
             }
             piece.finish_reason = choice.finish_reason.or(piece.finish_reason);
@@ -174,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn thoughts_are_tokens_and_no_text() {
+        let piece = read(&[
+            r#"{"choices":[{"delta":{"role":"assistant","reasoning_content":""},"finish_reason":null}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_content":"The user"},"finish_reason":null}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_content":" greets"},"finish_reason":null}]}"#,
+        ]);
+        assert_eq!(piece, Ok(TextPiece { tokens: 2, ..TextPiece::default() }));
+    }
+
+    #[test]
     fn an_error_or_nonsense_in_a_stream_is_its_end() {
         let error = r#"{"error":{"message":"the engine failed","type":"server_error","param":null,"code":null}}"#;
         assert_eq!(read(&[error]), Err(unreachable("the engine failed")));
@@ -190,7 +210,9 @@ mod tests {
         assert_eq!(failure(400, None, body), refused);
         assert_eq!(failure(429, Some(2), body), NodeFailure::Full { retry_after_s: 2 });
         assert_eq!(failure(503, None, ""), NodeFailure::Full { retry_after_s: RETRY_AFTER_S });
-        assert_eq!(failure(404, None, body), NodeFailure::Unknown);
+        assert!(matches!(failure(404, None, body), NodeFailure::Unreachable { .. }));
+        let lacking = body.replace("context_length_exceeded", NO_MODEL);
+        assert_eq!(failure(404, None, &lacking), NodeFailure::Unknown);
         assert!(matches!(failure(500, None, ""), NodeFailure::Unreachable { .. }));
     }
 }

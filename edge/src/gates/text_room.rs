@@ -92,6 +92,12 @@ impl TextRoomGate {
                 Some(RunEnd::Failed { .. }) if !kept.events.is_empty() && (is_same || is_back) => {
                     return Entry::Ready(CacheState::Miss);
                 }
+                // Its words are gone. Whoever has seen some would be told others from the start, and pay once more.
+                Some(RunEnd::Failed { failure: TextFailure::Lost })
+                    if last_event_id.is_some_and(|seen| seen >= 1) =>
+                {
+                    return Entry::Ready(CacheState::Miss);
+                }
                 Some(RunEnd::Failed { .. }) => {}
             }
         }
@@ -316,6 +322,19 @@ mod tests {
         let stored = serde_json::to_string(ended.kept().unwrap()).unwrap();
         let room = TextRoomGate::from_stored(Some(serde_json::from_str(&stored).unwrap()));
         assert_eq!(room.kept(), ended.kept());
+    }
+
+    #[test]
+    fn a_lost_run_is_told_as_lost_to_whoever_saw_some_of_it_and_begun_anew_for_others() {
+        let lost = || TextRoomGate::from_stored(begun().kept().cloned());
+        let mut room = lost();
+        for number in [1, 2] {
+            assert_eq!(room.enter(&run(number), Some(3), 1), Entry::Ready(CacheState::Miss));
+            assert_eq!(room.kept().unwrap().silent_failure(), Some(&TextFailure::Lost));
+        }
+        assert_eq!(room.enter(&run(2), None, 2), Entry::Begin);
+        assert_eq!(lost().enter(&run(1), None, 2), Entry::Begin);
+        assert_eq!(lost().enter(&run(1), Some(0), 2), Entry::Begin, "it has seen nothing");
     }
 
     #[test]

@@ -7,12 +7,15 @@ use serde_json::{Map, Value};
 
 use crate::{
     language::{LANGUAGE_RULE, Language},
-    limits::{IDEAS_DEFAULT, IDEAS_MAX, PRICE_MAX},
+    limits::{
+        IDEAS_DEFAULT, IDEAS_MAX, MESSAGE_FACTS_MAX_CHARS, PHRASE_MAX_CHARS, PHRASES_MAX, PRICE_MAX,
+    },
     validate::{Fields, FromBody, ListLimits},
 };
 
 /// Phrases such as a niche or a goal.
-const PHRASES: ListLimits = ListLimits { min: 0, max: 20, item_max_chars: 120 };
+const PHRASES: ListLimits =
+    ListLimits { min: 0, max: PHRASES_MAX, item_max_chars: PHRASE_MAX_CHARS };
 
 /// An enum whose words are the wire's.
 macro_rules! words {
@@ -92,12 +95,13 @@ pub struct CreatorProfile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PerformanceHistory {
-    /// Titles, or objects with a `title`: what ideas must not repeat.
+    /// Titles, or objects with a `title`: what ideas must not repeat. The first twelve count, with 80 characters each.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>, max_items = 50))]
     pub top_performing_content: Vec<Value>,
+    /// Numbers and texts; the first twelve count, with 80 characters each.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub engagement_patterns: Map<String, Value>,
-    /// Category → revenue.
+    /// Category → revenue; the first twelve count.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub revenue_by_category: Map<String, Value>,
 }
@@ -288,8 +292,8 @@ impl FromBody for CreateMessage {
             purpose: fields.text("purpose", 200),
             recipient: fields.text("recipient", 80),
             tone: fields.optional_text("tone", 80),
-            context: fields.optional_text("context", 600),
-            template: fields.optional_text("template", 600),
+            context: fields.optional_text("context", MESSAGE_FACTS_MAX_CHARS),
+            template: fields.optional_text("template", MESSAGE_FACTS_MAX_CHARS),
             language: fields.optional_parsed("language", LANGUAGE_RULE),
         }
     }

@@ -20,6 +20,8 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<ReasoningEffort>,
     #[serde(default)]
     pub stream: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,20 @@ pub enum ResponseFormat {
     Text,
     JsonObject,
     JsonSchema { json_schema: NamedSchema },
+}
+
+/// How long a model that can think does so before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReasoningEffort {
+    /// Not at all; the one word that every model takes.
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
 }
 
 /// A JSON schema with its name.
@@ -318,4 +334,20 @@ pub struct ErrorDetail {
     /// The parameter that is wrong.
     pub param: Option<String>,
     pub code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_not_to_think_says_so_and_one_that_leaves_it_open_says_nothing() {
+        let effort = Some(ReasoningEffort::None);
+        let request = ChatRequest { reasoning_effort: effort, ..ChatRequest::default() };
+        let sent = serde_json::to_value(&request).unwrap_or_default();
+        assert_eq!(sent["reasoning_effort"], "none");
+        assert_eq!(serde_json::from_value::<ChatRequest>(sent).ok(), Some(request));
+        let open = serde_json::to_value(ChatRequest::default()).unwrap_or_default();
+        assert_eq!(open.get("reasoning_effort"), None);
+    }
 }

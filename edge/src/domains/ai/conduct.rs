@@ -106,7 +106,7 @@ fn bill_of(
     duration_ms: u64,
 ) -> TextBill {
     // Words that were shown are paid for, however it ended; a tool that failed gave its caller nothing.
-    let was_shown = run.order.shape == AnswerShape::Text && progress.usage.completion_tokens > 0;
+    let was_shown = run.order.shape == AnswerShape::Text && progress.first_word_ms.is_some();
     let status = match result {
         Ok(_) => "completed",
         Err(TextFailure::Abandoned) => "cancelled",

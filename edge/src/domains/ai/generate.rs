@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Value, json};
 use shared::{
     api::assistant::{AnswerEvent, Speaker},
-    node::text::{ChatMessage, ChatRequest, NamedSchema, ResponseFormat, Role, StreamOptions},
+    node::text::{
+        ChatMessage, ChatRequest, NamedSchema, ReasoningEffort, ResponseFormat, Role, StreamOptions,
+    },
 };
 
 use super::{
     answers::{self, IdeaRules},
-    prompts,
+    orders::HISTORY_ITEM_MAX_CHARS,
+    prompts::{self, one_line},
     text_ports::TextPorts,
     write::{Progress, Written, write_text},
 };
@@ -61,9 +64,12 @@ pub async fn generate(
         AnswerShape::Text => {
             let request = request(order, &order.values, 1, run.seed)?;
             let mut on_text = |text: &str| sink.tell(AnswerEvent::Delta { text: text.to_owned() });
-            let Written { finish_reason, .. } =
+            let Written { text, finish_reason } =
                 write_text(ports, &request, true, progress, &mut on_text).await?;
-            Ok(TextAnswer::Text { finish_reason })
+            match text.is_empty() {
+                true => Err(TextFailure::Empty),
+                false => Ok(TextAnswer::Text { finish_reason }),
+            }
         }
         AnswerShape::Ideas { .. } => ideas(ports, run, progress).await,
         AnswerShape::Message => {
@@ -144,7 +150,7 @@ async fn ideas(
     }
 }
 
-/// The newest first: a long history is cut at its end.
+/// The newest first.
 fn with_history(
     values: &BTreeMap<String, String>,
     count: u64,
@@ -152,7 +158,7 @@ fn with_history(
 ) -> BTreeMap<String, String> {
     let mut values = values.clone();
     let published = values.remove("history").filter(|history| !history.is_empty());
-    let titles = found.iter().rev().map(|idea| idea.title.clone());
+    let titles = found.iter().rev().map(|idea| one_line(&idea.title, HISTORY_ITEM_MAX_CHARS));
     let history: Vec<String> = titles.chain(published).collect();
     values.insert("history".to_owned(), history.join(", "));
     values.insert("count".to_owned(), count.to_string());
@@ -173,7 +179,7 @@ fn request(
             Speaker::Assistant => Role::Assistant,
         };
         let max_chars = shared::limits::MESSAGE_MAX_CHARS;
-        ChatMessage::new(role, prompts::one_line(&turn.content, max_chars))
+        ChatMessage::new(role, one_line(&turn.content, max_chars))
     });
     let messages = std::iter::once(ChatMessage::new(Role::System, prompt.system))
         .chain(turns)
@@ -189,6 +195,8 @@ fn request(
         response_format: schema.map(|schema| ResponseFormat::JsonSchema {
             json_schema: NamedSchema { name: order.task.clone(), schema, strict: true },
         }),
+        // A caller pays for an answer: thoughts would eat up its tokens.
+        reasoning_effort: Some(ReasoningEffort::None),
         stream: true,
         stream_options: Some(StreamOptions { include_usage: true, ..StreamOptions::default() }),
         ..ChatRequest::default()

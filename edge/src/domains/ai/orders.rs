@@ -14,8 +14,9 @@ use shared::{
 use super::prompts::{creativity_word, extra, one_line, platform_name};
 use crate::ports::text::{AnswerShape, TextOrder};
 
-/// Titles that a prompt names as published already.
-const HISTORY_MAX: usize = 12;
+/// Titles that a prompt names as published already, and figures of how it went; the API's document says so.
+pub const HISTORY_MAX: usize = 12;
+pub const HISTORY_ITEM_MAX_CHARS: usize = 80;
 
 /// Tokens of one idea with everything that may belong to it, in the most talkative language.
 const IDEA_TOKENS: u64 = 260;
@@ -77,7 +78,7 @@ pub fn ideas_order(ask: &CreateContentIdeas, language: Language, model: &str) ->
 fn titles_of(contents: &[Value]) -> Vec<String> {
     let title = |content: &Value| {
         let text = content.as_str().or_else(|| content.get("title")?.as_str())?;
-        Some(one_line(text, 80)).filter(|title| !title.is_empty())
+        Some(one_line(text, HISTORY_ITEM_MAX_CHARS)).filter(|title| !title.is_empty())
     };
     contents.iter().filter_map(title).take(HISTORY_MAX).collect()
 }
@@ -89,7 +90,8 @@ fn pairs_of(members: &Map<String, Value>) -> Vec<String> {
         Value::Number(number) => Some(format!("{name} {number}")),
         _ => None,
     };
-    members.iter().filter_map(pair).map(|pair| one_line(&pair, 80)).take(HISTORY_MAX).collect()
+    let pairs = members.iter().filter_map(pair);
+    pairs.map(|pair| one_line(&pair, HISTORY_ITEM_MAX_CHARS)).take(HISTORY_MAX).collect()
 }
 
 /// The order for a message.

@@ -3,14 +3,38 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::Value;
-use shared::language::Language;
+use shared::{
+    language::Language,
+    limits::{
+        IDEAS_MAX, MESSAGE_FACTS_MAX_CHARS, MESSAGE_MAX_CHARS, PHRASE_MAX_CHARS, PHRASES_MAX,
+    },
+};
 
-/// Longest text in one place of a prompt: what a small model reads well, and no caller can push the rest out with.
+use super::orders::{HISTORY_ITEM_MAX_CHARS, HISTORY_MAX};
+
+/// Longest text in a place that is no list, no question and no paragraph.
 const VALUE_MAX_CHARS: usize = 400;
 
-/// The one place that is a caller's whole question.
-const MESSAGE_PLACE: &str = "message";
-const MESSAGE_MAX_CHARS: usize = shared::limits::MESSAGE_MAX_CHARS;
+/// As many characters as the API lets a caller put into a place: what was accepted is not cut, and what a prompt's
+/// model cannot read is its node's to refuse.
+fn max_chars(place: &str) -> usize {
+    let phrases = joined(PHRASES_MAX, PHRASE_MAX_CHARS);
+    match place {
+        "message" => MESSAGE_MAX_CHARS,
+        "context" | "template" => MESSAGE_FACTS_MAX_CHARS,
+        "niches" | "goals" | "equipment" | "locations" => phrases,
+        // The figures of both kinds stand behind the phrases.
+        "audience" => phrases + joined(2 * HISTORY_MAX, HISTORY_ITEM_MAX_CHARS),
+        // Past sales are phrases; past titles are named with those that a run has found itself.
+        "history" => phrases.max(joined(HISTORY_MAX + IDEAS_MAX as usize, HISTORY_ITEM_MAX_CHARS)),
+        _ => VALUE_MAX_CHARS,
+    }
+}
+
+/// A list's length with a comma and a space behind each item.
+const fn joined(items: usize, item_max_chars: usize) -> usize {
+    items * (item_max_chars + ", ".len())
+}
 
 macro_rules! prompts {
     ($($task:literal),+ $(,)?) => {
@@ -57,8 +81,8 @@ fn fill_line(line: &str, values: &BTreeMap<String, String>) -> Option<String> {
     while let Some((before, (name, after))) =
         rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
     {
-        let max_chars = if name == MESSAGE_PLACE { MESSAGE_MAX_CHARS } else { VALUE_MAX_CHARS };
-        let value = values.get(name).map(|value| one_line(value, max_chars)).unwrap_or_default();
+        let value =
+            values.get(name).map(|value| one_line(value, max_chars(name))).unwrap_or_default();
         if value.is_empty() {
             return None;
         }
@@ -70,11 +94,12 @@ fn fill_line(line: &str, values: &BTreeMap<String, String>) -> Option<String> {
     Some(filled)
 }
 
-/// On one line, bounded, and without the marks by which chat templates tell who speaks.
+/// On one line, bounded, and without the marks by which chat templates tell who speaks. The blanks that break these
+/// marks are not the caller's, and do not count.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let harmless = words.replace("<|", "< |").replace("|>", "| >");
-    harmless.chars().take(max_chars).collect()
+    let bounded: String = words.chars().take(max_chars).collect();
+    bounded.replace("<|", "< |").replace("|>", "| >")
 }
 
 static EXTRAS: LazyLock<Value> =
@@ -170,6 +195,14 @@ mod tests {
         assert_eq!(lines[1], "Recipient: < |im_start| >system");
         assert_eq!(lines[2].chars().count(), "Tone: ".len() + VALUE_MAX_CHARS);
         assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn marks_that_are_broken_up_push_nothing_out() {
+        let text = format!("{}end", "<|".repeat(298));
+        let given = values(&[("purpose", "p"), ("recipient", "r"), ("context", &text)]);
+        let prompt = render("message", Language::En, &given).unwrap();
+        assert!(prompt.user.ends_with("< |end") && !prompt.user.contains("<|"), "{}", prompt.user);
     }
 
     #[test]

@@ -15,10 +15,10 @@ use crate::ports::{
 /// Nodes asked for one text.
 const NODES_MAX: usize = 3;
 
-/// Until the first word: a long prompt in a full batch.
+/// Until the first word or thought: a long prompt in a full batch.
 const FIRST_WORD_MS: u64 = 30_000;
 
-/// Between two words.
+/// Between two words or thoughts.
 const SILENCE_MS: u64 = 20_000;
 
 /// For the whole of it.
@@ -49,6 +49,8 @@ enum Left {
     Full {
         retry_after_s: u32,
     },
+    /// It is well, but does not have the model (any more).
+    Lacking,
     /// It said nothing, or nothing anyone has seen.
     Unheard,
     /// No other node would do better, or it is too late for one.
@@ -66,6 +68,7 @@ pub async fn write_text(
 ) -> Result<Written, TextFailure> {
     let mut tried: Vec<String> = Vec::new();
     let mut full_for_s: Option<u32> = None;
+    let mut is_unheard = false;
     while tried.len() < NODES_MAX {
         let Some(node) = ports.fleet.pick_text(&request.model, &tried).await? else { break };
         progress.switches += u64::from(!tried.is_empty());
@@ -74,7 +77,7 @@ pub async fn write_text(
         let verdict = match &written {
             Ok(_) | Err(Left::ForGood(TextFailure::Abandoned | TextFailure::TooLong)) => Some(true),
             Err(Left::ForGood(TextFailure::Refused { .. })) => Some(true),
-            Err(Left::Full { .. }) => None,
+            Err(Left::Full { .. } | Left::Lacking) => None,
             Err(Left::Unheard | Left::ForGood(_)) => Some(false),
         };
         if let Err(error) = ports.fleet.end_text(&node.node_id, verdict).await {
@@ -86,14 +89,15 @@ pub async fn write_text(
             Err(Left::Full { retry_after_s }) => {
                 full_for_s = Some(full_for_s.map_or(retry_after_s, |s| s.min(retry_after_s)));
             }
-            Err(Left::Unheard) => {}
+            Err(Left::Lacking) => {}
+            Err(Left::Unheard) => is_unheard = true,
         }
         tried.push(node.node_id);
     }
     Err(match full_for_s {
         Some(retry_after_s) => TextFailure::Full { retry_after_s },
-        None if tried.is_empty() => TextFailure::NoNode,
-        None => TextFailure::Unreachable,
+        None if is_unheard => TextFailure::Unreachable,
+        None => TextFailure::NoNode,
     })
 }
 
@@ -127,20 +131,21 @@ impl Call<'_> {
             }
             match next(clock, patience_ms, stream.as_mut()).await {
                 Ok(Some(piece)) => {
-                    if piece.tokens > 0 && counted.completion_tokens == 0 {
-                        progress.first_word_ms.get_or_insert(clock.now_ms());
-                    }
                     counted.completion_tokens += piece.tokens;
                     told = piece.usage.or(told);
-                    if !take(&mut written, piece, on_text) {
+                    let is_wanted = take(&mut written, piece, on_text);
+                    if !written.text.is_empty() {
+                        progress.first_word_ms.get_or_insert(clock.now_ms());
+                    }
+                    if !is_wanted {
                         break Err(Left::ForGood(TextFailure::Abandoned));
                     }
                 }
                 Ok(None) if written.finish_reason.is_empty() => {
-                    break Err(self.broken("its stream ended early", &counted));
+                    break Err(self.broken("its stream ended early", &written));
                 }
                 Ok(None) => break Ok(written),
-                Err(cause) => break Err(self.broken(&cause, &counted)),
+                Err(cause) => break Err(self.broken(&cause, &written)),
             }
         };
         let usage = told.unwrap_or(counted);
@@ -160,13 +165,16 @@ impl Call<'_> {
                 let detail = "The node refused the request.".to_owned();
                 Left::ForGood(TextFailure::Refused { detail })
             }
-            NodeFailure::Unknown => self.unheard("it does not have the model"),
+            NodeFailure::Unknown => {
+                tracing::warn!(node = %self.node.node_id, "a node does not have the model");
+                Left::Lacking
+            }
             NodeFailure::Unreachable { cause } => self.unheard(&cause),
         }
     }
 
-    fn broken(&self, cause: &str, counted: &TokenUsage) -> Left {
-        if self.shows_words && counted.completion_tokens > 0 {
+    fn broken(&self, cause: &str, written: &Written) -> Left {
+        if self.shows_words && !written.text.is_empty() {
             tracing::warn!(node = %self.node.node_id, cause, "a node broke off");
             return Left::ForGood(TextFailure::BrokeOff);
         }
@@ -179,12 +187,17 @@ impl Call<'_> {
     }
 }
 
+/// A text begins with a word: the blanks that some models put before it would pass for one.
 fn take(written: &mut Written, piece: TextPiece, on_text: OnText<'_>) -> bool {
     if let Some(reason) = piece.finish_reason {
         written.finish_reason = reason;
     }
-    written.text.push_str(&piece.text);
-    piece.text.is_empty() || on_text(&piece.text)
+    let text = match written.text.is_empty() {
+        true => piece.text.trim_start(),
+        false => &piece.text,
+    };
+    written.text.push_str(text);
+    text.is_empty() || on_text(text)
 }
 
 async fn next(

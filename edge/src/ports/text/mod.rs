@@ -24,7 +24,7 @@ use crate::{caller::AccessToken, error::Result};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextPiece {
     pub text: String,
-    /// Tokens in it, as far as the node's chunks tell.
+    /// Tokens that came, as far as the node's chunks tell; those of thoughts too, which are no text.
     pub tokens: u64,
     /// Why it ended: `stop` or `length`.
     pub finish_reason: Option<String>,

@@ -152,6 +152,8 @@ pub enum TextFailure {
     Refused {
         detail: String,
     },
+    /// The model ended without a word.
+    Empty,
     /// The model's answer was not what it must be, twice.
     BadAnswer,
     /// Whoever asked has left.
@@ -191,6 +193,7 @@ impl TextFailure {
             Self::TooSlow => "too_slow",
             Self::TooLong => "too_long",
             Self::Refused { .. } => "refused",
+            Self::Empty => "empty",
             Self::BadAnswer => "bad_answer",
             Self::Abandoned => "abandoned",
             Self::Lost => "lost",
@@ -235,6 +238,7 @@ impl From<TextFailure> for Error {
             TextFailure::TooSlow => failed("The answer took too long."),
             TextFailure::Abandoned => failed("Nobody listened any more."),
             TextFailure::Refused { detail } => failed(&detail),
+            TextFailure::Empty => failed("The model ended without an answer."),
             TextFailure::BadAnswer => failed("The model's answer could not be used, twice."),
             TextFailure::TooLong => Self::Invalid(vec![FieldError {
                 pointer: String::new(),

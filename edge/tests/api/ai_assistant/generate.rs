@@ -3,7 +3,10 @@
 use axum::http::Method;
 use edge::ports::{fleet::NodeFailure, text::CacheState};
 use serde_json::{Value, json};
-use shared::{errors::ErrorCode, node::text::Role};
+use shared::{
+    errors::ErrorCode,
+    node::text::{ReasoningEffort, Role},
+};
 
 use crate::support::{
     answer::Answer,
@@ -126,6 +129,7 @@ fn the_prompt_is_the_files_in_the_callers_language_with_the_turns_before() {
     assert_eq!((in_german.temperature, in_german.max_completion_tokens), (Some(0.0), Some(9)));
     assert!(in_german.stream && in_german.stream_options.unwrap().include_usage);
     assert_eq!(in_german.response_format, None);
+    assert_eq!(in_german.reasoning_effort, Some(ReasoningEffort::None));
     assert_ne!(in_german.seed, in_french.seed);
 }
 
@@ -168,9 +172,9 @@ fn a_node_that_dies_before_its_first_word_is_replaced_unnoticed() {
     let gone = NodeFailure::Unreachable { cause: "connection refused".to_owned() };
     let deaths = [
         Script::refuses(gone),
-        Script::refuses(NodeFailure::Unknown),
         Script::says("").ends(Ending::Broken),
         Script::says("").ends(Ending::Cut),
+        Script::says("").thinks(5).ends(Ending::Broken),
         Script::says("").ends(Ending::Silence),
     ];
     for death in deaths {
@@ -184,6 +188,54 @@ fn a_node_that_dies_before_its_first_word_is_replaced_unnoticed() {
         assert_eq!((bill.status.as_str(), bill.switches), ("completed", 1), "{death:?}");
         assert_eq!(app.world.nodes.reports("node-1"), [false], "{death:?}");
         assert_eq!(app.world.nodes.reports("node-2"), [true], "{death:?}");
+    }
+}
+
+#[test]
+fn a_node_without_the_model_is_passed_over_and_keeps_its_good_name() {
+    let (app, token) = app(2);
+    app.world.writers.follow("node-1", [Script::refuses(NodeFailure::Unknown)]);
+    assert_eq!(said(&events(&ask(&app, &token))), "Hello there friend");
+    assert!(app.world.nodes.reports("node-1").is_empty());
+    assert_eq!(app.world.nodes.reports("node-2"), [true]);
+
+    let (app, token) = self::app(1);
+    app.world.writers.follow("node-1", [Script::refuses(NodeFailure::Unknown)]);
+    let answer = ask(&app, &token);
+    assert_eq!(answer.problem(503).code, ErrorCode::Unavailable);
+    assert_eq!(row(&app).bill.unwrap().error.as_deref(), Some("no_node"));
+    assert_eq!(status_of(&app), ("failed".to_owned(), 0));
+}
+
+#[test]
+fn a_node_that_thinks_for_longer_than_a_silence_may_last_is_alive() {
+    let (app, token) = app(2);
+    app.world.writers.follow("node-1", [Script::says("At last").thinks(600)]);
+    let events = events(&ask(&app, &token));
+    assert_eq!(said(&events), "At last", "no thought is told");
+    assert!(app.world.writers.requests("node-2").is_empty());
+    assert_eq!(app.world.nodes.reports("node-1"), [true]);
+    assert_eq!(row(&app).bill.unwrap().first_token_ms, Some(60_100));
+}
+
+#[test]
+fn an_answer_without_a_word_is_502_and_costs_nothing() {
+    let length = Ending::Said("length");
+    let empty = [
+        Script::says("").ends(length),
+        Script::says(" \n \n").ends(length),
+        Script::says("").thinks(512).ends(length),
+    ];
+    for script in empty {
+        let (app, token) = app(2);
+        app.world.writers.follow("node-1", [script.clone()]);
+        let problem = ask(&app, &token).problem(502);
+        assert!(problem.detail.contains("without an answer"), "{}", problem.detail);
+        assert_eq!(status_of(&app), ("failed".to_owned(), 0), "{script:?}");
+        assert_eq!(row(&app).bill.unwrap().error.as_deref(), Some("empty"));
+        let credits = app.get("/api/credits").token(&token).send().json(200);
+        assert_eq!(credits, json!({"balance": 100, "reserved": 0}));
+        assert_eq!(app.world.nodes.reports("node-1"), [true], "its node did as it was told");
     }
 }
 

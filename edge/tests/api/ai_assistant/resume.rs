@@ -66,6 +66,22 @@ fn an_answer_that_broke_off_is_told_to_its_end_to_whoever_comes_back() {
 }
 
 #[test]
+fn an_answer_that_was_lost_with_its_room_is_503_to_whoever_comes_back_and_begun_anew_for_others() {
+    let (app, token) = app(1);
+    let answer = ask(&app, &token);
+    let path = answer.header("location").unwrap();
+    app.text_rooms.lose_the_runs();
+    let back = app.post(PATH).token(&token).header("last-event-id", "2").json(&question()).send();
+    let resumed = watch(&app, &token, path, Some(2));
+    let (posted, got) = (back.problem(503), resumed.problem(503));
+    assert_eq!((posted.code, &posted.detail), (got.code, &got.detail));
+    assert_eq!(app.world.writers.requests("node-1").len(), 1, "nothing is written twice");
+    assert_eq!(app.world.database.tables().texts.len(), 1, "and nothing held twice");
+    assert_eq!(said(&events(&ask(&app, &token))), "Hello there friend");
+    assert_eq!(app.world.writers.requests("node-1").len(), 2);
+}
+
+#[test]
 fn an_answer_of_somebody_else_cannot_be_heard() {
     let (app, token) = app(1);
     let answer = ask(&app, &token);

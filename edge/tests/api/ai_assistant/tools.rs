@@ -136,6 +136,82 @@ fn the_same_order_again_is_kept_and_a_repeat_under_its_key_is_the_first_answer()
     assert_eq!(app.world.writers.requests("node-1").len(), 2);
 }
 
+/// A text of exactly so many characters that differs from its neighbours.
+fn long(name: &str, number: usize, chars: usize) -> String {
+    let text = format!("{name} {number} {}", "é|".repeat(chars));
+    text.chars().take(chars - 1).chain(['.']).collect()
+}
+
+#[track_caller]
+fn prompt_of(app: &TestApp, path: &str, token: &str, body: &Value) -> String {
+    let answer = app.post(path).token(token).json(body).send();
+    assert_ne!(answer.status, 422, "{}", answer.text());
+    app.world.writers.requests("node-1")[0].messages[1].content.clone().unwrap()
+}
+
+#[test]
+fn everything_that_is_accepted_of_a_message_or_a_price_reaches_the_prompt() {
+    let (app, token) = app(1);
+    let parts =
+        [("purpose", 200), ("recipient", 80), ("tone", 80), ("context", 600), ("template", 600)];
+    let body: Value = parts
+        .iter()
+        .map(|(name, chars)| ((*name).to_owned(), json!(long(name, 0, *chars))))
+        .collect();
+    let prompt = prompt_of(&app, MESSAGE, &token, &body);
+    for (name, _) in parts {
+        assert!(prompt.contains(body[name].as_str().unwrap()), "{name}");
+    }
+
+    let (app, token) = self::app(1);
+    let phrases = |name: &str| (0..20).map(|n| long(name, n, 120)).collect::<Vec<_>>();
+    let body = json!({
+        "contentType": long("type", 0, 120), "currentPrice": 12.5, "currency": "EUR",
+        "audience": phrases("audience"), "history": phrases("sale"), "language": "en",
+    });
+    let prompt = prompt_of(&app, PRICE, &token, &body);
+    let all = [long("type", 0, 120)].into_iter().chain(phrases("audience")).chain(phrases("sale"));
+    for phrase in all {
+        assert!(prompt.contains(&phrase), "{phrase}");
+    }
+}
+
+#[test]
+fn everything_that_is_accepted_of_a_profile_reaches_the_prompt() {
+    let (app, token) = app(1);
+    let phrases =
+        |name: &str, count: usize| (0..count).map(|n| long(name, n, 120)).collect::<Vec<_>>();
+    let titles: Vec<String> = (0..12).map(|n| long("title", n, 80)).collect();
+    let figures = |name: &str| -> serde_json::Map<String, Value> {
+        (0..12).map(|n| (long(name, n, 77), json!(10 + n))).collect()
+    };
+    let lists = [("niche", 10), ("audience", 20), ("goal", 20), ("equipment", 20), ("place", 20)];
+    let mut body = order();
+    let profile = &mut body["creatorProfile"];
+    profile["niche"] = json!(phrases("niche", 10));
+    profile["audiencePreferences"] = json!(phrases("audience", 20));
+    profile["currentGoals"] = json!(phrases("goal", 20));
+    profile["performanceHistory"] = json!({
+        "topPerformingContent": titles, "engagementPatterns": figures("pattern"),
+        "revenueByCategory": figures("revenue"),
+    });
+    profile["constraints"] = json!({
+        "equipment": phrases("equipment", 20), "location": phrases("place", 20),
+        "timeAvailability": long("time", 0, 120),
+    });
+    let prompt = prompt_of(&app, "/api/content-ideas/generate", &token, &body);
+    let mut expected: Vec<String> =
+        lists.into_iter().flat_map(|(name, count)| phrases(name, count)).collect();
+    expected.push(long("time", 0, 120));
+    expected.extend(titles);
+    for name in ["pattern", "revenue"] {
+        expected.extend(figures(name).into_iter().map(|(name, figure)| format!("{name} {figure}")));
+    }
+    for phrase in expected {
+        assert!(prompt.contains(&phrase), "{phrase}");
+    }
+}
+
 #[test]
 fn content_ideas_are_a_tool_too() {
     let (app, token) = app(1);

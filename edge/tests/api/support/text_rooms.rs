@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use edge::{
     domains::ai::{conduct::conduct, text_ports::TextPorts},
     error::Error,
-    gates::text_room::{Entry, TextRoomGate},
+    gates::text_room::{Entry, KeptRun, TextRoomGate},
     ports::{
         NativeResponse,
         system::{Background, Clock, NativeBody},
@@ -78,6 +78,15 @@ impl FakeTextRooms {
     /// From now on nobody listens.
     pub fn desert(&self) {
         self.is_deserted.store(true, Ordering::Relaxed);
+    }
+
+    /// Every room's object restarts with what it stored when its run began.
+    pub fn lose_the_runs(&self) {
+        for gate in self.rooms.lock().unwrap().values_mut() {
+            let kept = gate.kept().cloned();
+            let stored = kept.map(|kept| KeptRun { events: Vec::new(), end: None, ..kept });
+            *gate = TextRoomGate::from_stored(stored);
+        }
     }
 
     fn with<T>(&self, room: &str, act: impl FnOnce(&mut TextRoomGate) -> T) -> T {

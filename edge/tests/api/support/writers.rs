@@ -39,6 +39,8 @@ pub enum Ending {
 pub struct Script {
     /// Refused before anything was written.
     pub refusal: Option<NodeFailure>,
+    /// Tokens of thoughts before the first word, one per `word_ms`.
+    pub thoughts: usize,
     pub words: Vec<String>,
     pub word_ms: u64,
     pub ending: Ending,
@@ -48,7 +50,8 @@ impl Script {
     /// Says this, a token per word.
     pub fn says(text: &str) -> Self {
         let words = text.split_inclusive(' ').map(str::to_owned).collect();
-        Self { refusal: None, words, word_ms: 100, ending: Ending::Said("stop") }
+        let (refusal, thoughts) = (None, 0);
+        Self { refusal, thoughts, words, word_ms: 100, ending: Ending::Said("stop") }
     }
 
     pub fn refuses(refusal: NodeFailure) -> Self {
@@ -57,6 +60,11 @@ impl Script {
 
     pub fn full(retry_after_s: u32) -> Self {
         Self::refuses(NodeFailure::Full { retry_after_s })
+    }
+
+    /// Thinks first, for so long.
+    pub fn thinks(self, thoughts: usize) -> Self {
+        Self { thoughts, ..self }
     }
 
     pub fn ends(self, ending: Ending) -> Self {
@@ -126,7 +134,7 @@ impl TextNodes for FakeWriters {
             return Err(refusal);
         }
         let (writers, node_id) = (self.clone(), node.node_id.clone());
-        Ok(Box::new(FakeText { writers, node_id, script, said: 0, is_over: false }))
+        Ok(Box::new(FakeText { writers, node_id, script, thought: 0, said: 0, is_over: false }))
     }
 }
 
@@ -134,6 +142,7 @@ struct FakeText {
     writers: FakeWriters,
     node_id: String,
     script: Script,
+    thought: usize,
     said: usize,
     is_over: bool,
 }
@@ -143,6 +152,11 @@ impl TextStream for FakeText {
     async fn next(&mut self) -> Result<Option<TextPiece>, NodeFailure> {
         if self.is_over {
             return Ok(None);
+        }
+        if self.thought < self.script.thoughts {
+            self.writers.clock.sleep_ms(self.script.word_ms).await;
+            self.thought += 1;
+            return Ok(Some(TextPiece { tokens: 1, ..TextPiece::default() }));
         }
         if let Some(word) = self.script.words.get(self.said) {
             self.writers.clock.sleep_ms(self.script.word_ms).await;
@@ -154,7 +168,7 @@ impl TextStream for FakeText {
                 self.is_over = true;
                 let usage = TokenUsage {
                     prompt_tokens: PROMPT_TOKENS,
-                    completion_tokens: self.script.words.len() as u64,
+                    completion_tokens: (self.script.thoughts + self.script.words.len()) as u64,
                 };
                 let finish_reason = Some(reason.to_owned());
                 Ok(Some(TextPiece { finish_reason, usage: Some(usage), ..TextPiece::default() }))
