@@ -22,7 +22,7 @@ pub(super) struct Block {
 enum PictureModulation {
     One(Modulation<6>),
     /// The picture also looks at itself alone.
-    Dual(Modulation<9>, SelfAttention),
+    Dual(Modulation<9>, Box<SelfAttention>),
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Block {
         let width = size.width();
         let norm = vb.pp("norm1");
         let picture = if is_dual {
-            let attention = SelfAttention::load(size, vb.pp("attn2"))?;
+            let attention = Box::new(SelfAttention::load(size, vb.pp("attn2"))?);
             PictureModulation::Dual(Modulation::load(width, norm)?, attention)
         } else {
             PictureModulation::One(Modulation::load(width, norm)?)
