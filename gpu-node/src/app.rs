@@ -23,8 +23,9 @@ use crate::{
         extract::body_limit,
         middleware::{auth, log, request_id},
         openai::{answer_as_openai, chat, completions, embeddings, images, models},
-        respond,
+        replicate, respond,
         routes::{health, jobs, metrics},
+        runpod,
     },
     state::AppState,
 };
@@ -35,7 +36,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The routes that need no token; every other answers 401 without one, as do unknown paths.
-pub const PUBLIC_ROUTES: &[&str] = &["/health/live", "/health/ready"];
+pub const PUBLIC_ROUTES: &[&str] = &[
+    "/health/live",
+    "/health/ready",
+    // Their key is in the address.
+    "/v1/files/{id}/{key}/{name}",
+    "/v1/files/{id}/{key}/stream",
+];
 
 /// The routes whose errors have OpenAI's shape.
 pub const OPENAI_ROUTES: &[&str] = &[
@@ -48,6 +55,18 @@ pub const OPENAI_ROUTES: &[&str] = &[
     "/v1/models/{id}",
 ];
 
+/// RunPod's own bounds for bodies.
+const RUN_MAX: usize = 10 * 1024 * 1024;
+const RUNSYNC_MAX: usize = 20 * 1024 * 1024;
+
+/// Where RunPod has OpenAI's routes.
+const RUNPOD_OPENAI: &str = "/v2/{endpoint}/openai";
+
+/// Whether a route is one of OpenAI's, at its own place or RunPod's.
+pub fn is_openai(route: &str) -> bool {
+    OPENAI_ROUTES.contains(&route.strip_prefix(RUNPOD_OPENAI).unwrap_or(route))
+}
+
 /// The node's routes, ready to serve.
 pub fn router(state: AppState) -> Router {
     // In the order a request meets them.
@@ -55,6 +74,8 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn(request_id::add_request_id))
         .layer(from_fn_with_state(state.clone(), log::log_request))
         .layer(from_fn(answer_as_openai))
+        .layer(from_fn(runpod::answer_as_runpod))
+        .layer(from_fn(replicate::answer_as_replicate))
         .layer(from_fn_with_state(state.clone(), auth::require_token))
         .layer(DefaultBodyLimit::max(JSON_BODY_MAX_BYTES));
     Router::new()
@@ -69,6 +90,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/images/edits", post(images::edit_image).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{id}", get(models::find_model))
+        .merge(runpod_routes(&state))
+        .merge(replicate_routes())
         .route("/metrics", get(metrics::show_metrics))
         .route("/health/live", get(health::is_live))
         .route("/health/ready", get(health::is_ready))
@@ -76,6 +99,49 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(respond::wrong_method)
         .layer(middleware)
         .with_state(state)
+}
+
+/// RunPod's serverless routes; an endpoint is a model.
+fn runpod_routes(state: &AppState) -> Router<AppState> {
+    let edits = post(images::edit_image).layer(body_limit(IMAGE_BODY_MAX_BYTES));
+    let openai = Router::new()
+        .route("/v2/{endpoint}/openai/v1/chat/completions", post(chat::create_chat_completion))
+        .route("/v2/{endpoint}/openai/v1/completions", post(completions::create_completion))
+        .route("/v2/{endpoint}/openai/v1/embeddings", post(embeddings::create_embeddings))
+        .route("/v2/{endpoint}/openai/v1/images/generations", post(images::create_image))
+        .route("/v2/{endpoint}/openai/v1/images/edits", edits)
+        .route("/v2/{endpoint}/openai/v1/models", get(runpod::list_models))
+        .route_layer(from_fn_with_state(state.clone(), runpod::check_endpoint));
+    Router::new()
+        .route("/v2/{endpoint}/run", post(runpod::create_async).layer(body_limit(RUN_MAX)))
+        .route("/v2/{endpoint}/runsync", post(runpod::create_sync).layer(body_limit(RUNSYNC_MAX)))
+        .route("/v2/{endpoint}/status/{id}", get(runpod::status))
+        .route("/v2/{endpoint}/status-sync/{id}", get(runpod::status_sync))
+        .route("/v2/{endpoint}/stream/{id}", get(runpod::follow))
+        .route("/v2/{endpoint}/cancel/{id}", post(runpod::cancel))
+        .route("/v2/{endpoint}/retry/{id}", post(runpod::retry))
+        .route("/v2/{endpoint}/purge-queue", post(runpod::purge))
+        .route("/v2/{endpoint}/health", get(runpod::check_health))
+        .merge(openai)
+}
+
+/// Replicate's predictions and what their clients look up.
+fn replicate_routes() -> Router<AppState> {
+    let (create, list) = (replicate::create_prediction, replicate::list_predictions);
+    let create_for_model = post(replicate::create_for_model);
+    let limit = || body_limit(IMAGE_BODY_MAX_BYTES);
+    Router::new()
+        .route("/v1/predictions", post(create).layer(limit()).get(list))
+        .route("/v1/predictions/{id}", get(replicate::find_prediction))
+        .route("/v1/predictions/{id}/cancel", post(replicate::cancel_prediction))
+        .route("/v1/models/{owner}/{name}", get(replicate::find_model))
+        .route("/v1/models/{owner}/{name}/predictions", create_for_model.clone().layer(limit()))
+        .route("/v1/models/{owner}/{name}/versions", get(replicate::list_versions))
+        .route("/v1/models/{owner}/{name}/versions/{version}", get(replicate::find_version))
+        .route("/v1/deployments/{owner}/{name}/predictions", create_for_model.layer(limit()))
+        .route("/v1/webhooks/default/secret", get(replicate::show_secret))
+        .route("/v1/files/{id}/{key}/stream", get(replicate::stream_events))
+        .route("/v1/files/{id}/{key}/{name}", get(replicate::fetch_file))
 }
 
 /// Answers requests until `stop`, then finishes those under way. Like `axum::serve`, which can't limit the time of heads.

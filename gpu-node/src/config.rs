@@ -2,10 +2,15 @@
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, ValueEnum};
 use thiserror::Error;
 
-use crate::{jobs::Retention, state::Access};
+use crate::{
+    jobs::Retention,
+    state::Access,
+    webhooks::{Pauses, WebhookSettings},
+};
 
 /// The settings of `serve`.
 #[derive(Debug, Clone, Args)]
@@ -18,6 +23,8 @@ pub struct ServeConfig {
     pub models: ModelsConfig,
     #[command(flatten, next_help_heading = "Jobs")]
     pub jobs: JobsConfig,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhooksConfig,
     #[command(flatten, next_help_heading = "Fleet")]
     pub fleet: FleetConfig,
     #[command(flatten, next_help_heading = "Logs")]
@@ -110,6 +117,17 @@ pub struct JobsConfig {
     pub results_max_count: usize,
 }
 
+/// How callers are told of their jobs.
+#[derive(Debug, Clone, Args)]
+pub struct WebhooksConfig {
+    /// What webhooks are signed with, `whsec_` and base64; a new one at each start when absent.
+    #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<Secret>,
+    /// Send webhooks over plain HTTP and to private addresses too. Never on a network.
+    #[arg(long, env = "WEBHOOKS_ALLOW_LOCAL")]
+    pub webhooks_allow_local: bool,
+}
+
 /// How the node joins an edge by itself.
 #[derive(Debug, Clone, Args)]
 pub struct FleetConfig {
@@ -119,7 +137,8 @@ pub struct FleetConfig {
     /// The token that lets a node join.
     #[arg(long, env = "NODE_JOIN_TOKEN", hide_env_values = true)]
     pub node_join_token: Option<Secret>,
-    /// Where the edge reaches this node; http://<host>:<port> when absent.
+    /// Where the edge and callers reach this node; http://<host>:<port> for the edge when absent, and for callers the
+    /// host they asked.
     #[arg(long, env = "NODE_PUBLIC_URL")]
     pub node_public_url: Option<String>,
     /// The node's name in the fleet, the same after a restart; <host name>-<port> when absent.
@@ -208,7 +227,25 @@ impl JobsConfig {
     }
 }
 
+impl WebhooksConfig {
+    /// With a secret made up when none is configured.
+    pub fn settings(&self) -> WebhookSettings {
+        let configured = self.webhook_secret.clone().filter(|secret| !secret.expose().is_empty());
+        let secret = configured.unwrap_or_else(|| {
+            let key: [u8; 32] = rand::random();
+            Secret(format!("whsec_{}", STANDARD.encode(key)))
+        });
+        let may_call_local = self.webhooks_allow_local;
+        WebhookSettings { secret, may_call_local, pauses: Pauses::default() }
+    }
+}
+
 impl FleetConfig {
+    /// The node's own address, when it is configured.
+    pub fn public_url(&self) -> Result<Option<String>, ConfigError> {
+        url("NODE_PUBLIC_URL", self.node_public_url.as_deref())
+    }
+
     /// `None` when the node stays alone.
     pub fn settings(&self) -> Result<Option<FleetSettings>, ConfigError> {
         let edge_url = url("EDGE_URL", self.edge_url.as_deref())?;
@@ -223,7 +260,7 @@ impl FleetConfig {
         if let Some(id) = node_id.as_ref().filter(|id| !is_node_id(id)) {
             return Err(ConfigError::NodeId(id.clone()));
         }
-        let public_url = url("NODE_PUBLIC_URL", self.node_public_url.as_deref())?;
+        let public_url = self.public_url()?;
         Ok(Some(FleetSettings { edge_url, join_token, public_url, node_id }))
     }
 }
@@ -325,6 +362,15 @@ mod tests {
         let settings =
             parse(&["--edge-url", "http://e", "--node-join-token", "t", "--node-id", "a/b"]);
         assert_eq!(settings.fleet.settings().err(), Some(ConfigError::NodeId("a/b".to_owned())));
+    }
+
+    #[test]
+    fn a_webhook_secret_is_made_up_when_none_is_configured() {
+        let secret = |args: &[&str]| parse(args).webhooks.settings().secret;
+        assert_eq!(secret(&["--webhook-secret", "whsec_QUJD"]).expose(), "whsec_QUJD");
+        let (first, second) = (secret(&[]), secret(&["--webhook-secret", ""]));
+        assert!(first.expose().starts_with("whsec_") && first.expose().len() == 50);
+        assert_ne!(first, second);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`scheduler`]: a bounded queue and a thread per model
 //! - [`catalog`]: the models of this node, each with its lane; [`loaders`]: what a lane calls to get its model
 //! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
+//! - [`dialects`]: RunPod's and Replicate's words for those jobs; [`webhooks`]: telling callers of them
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
 
@@ -13,6 +14,7 @@ pub mod blocking;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod dialects;
 pub mod engines;
 pub mod error;
 pub mod fleet;
@@ -25,3 +27,4 @@ pub mod scheduler;
 pub mod serve;
 pub mod state;
 pub mod text;
+pub mod webhooks;

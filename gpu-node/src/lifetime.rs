@@ -8,13 +8,7 @@ use tokio::{
     time,
 };
 
-use crate::{
-    app,
-    fleet::Membership,
-    jobs::{JobBook, Jobs},
-    state::AppState,
-    text::OpenAnswers,
-};
+use crate::{app, fleet::Membership, jobs::JobBook, state::AppState};
 
 /// How long a stopped engine may take to its next `emit`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,16 +35,16 @@ pub async fn serve_until(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let (jobs, open_answers) = (state.jobs.clone(), state.open_answers.clone());
+    let leaving = state.clone();
     let (close_door, door_closes) = oneshot::channel::<()>();
     let mut server = tokio::spawn(app::serve(listener, state, async {
         let _ = door_closes.await;
     }));
-    let sweeper = tokio::spawn(sweep(jobs.book.clone()));
+    let sweeper = tokio::spawn(sweep(leaving.jobs.book.clone()));
     tracing::info!("listening on http://{address}");
 
     stop.await;
-    drain(&jobs, &open_answers, membership, patience).await;
+    drain(&leaving, membership, patience).await;
 
     // Nobody waits for the answer when the server is gone already.
     let _ = close_door.send(());
@@ -63,12 +57,8 @@ pub async fn serve_until(
     Ok(())
 }
 
-async fn drain(
-    jobs: &Jobs,
-    open_answers: &OpenAnswers,
-    membership: Option<Membership>,
-    patience: Patience,
-) {
+async fn drain(state: &AppState, membership: Option<Membership>, patience: Patience) {
+    let (jobs, open_answers) = (&state.jobs, &state.open_answers);
     let idle =
         || async { tokio::join!(jobs.book.wait_until_idle(), open_answers.wait_until_idle()) };
     tracing::info!("draining");
@@ -84,8 +74,13 @@ async fn drain(
         }
     }
     let fetched = jobs.book.wait_until_fetched(patience.linger);
-    if time::timeout(patience.linger, fetched).await.is_err() {
-        tracing::warn!("some results were not fetched");
+    let told = async {
+        if let Some(webhooks) = &state.webhooks {
+            webhooks.wait_until_idle().await;
+        }
+    };
+    if time::timeout(patience.linger, async { tokio::join!(fetched, told) }).await.is_err() {
+        tracing::warn!("some results were not fetched, or some webhooks not taken");
     }
     if let Some(membership) = membership {
         membership.leave().await;

@@ -27,6 +27,7 @@ use crate::{
     },
     state::AppState,
     text::{EmbeddingVocabulary, LazyLanguage, LazyVocabulary, ModelLanguage},
+    webhooks::{Webhooks, WebhooksError},
 };
 
 /// Why the node did not start.
@@ -46,6 +47,8 @@ pub enum StartError {
     Bind { address: String, source: io::Error },
     #[error("the fleet client cannot be set up: {0}")]
     Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     #[error("the system refused what the node needs: {0}")]
     System(#[from] io::Error),
 }
@@ -109,7 +112,12 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
         Some(settings) => Some(edge_client(settings, &jobs, listener.local_addr()?)?),
         None => None,
     };
-    let state = AppState::new(jobs, metrics, access);
+    let webhooks = Webhooks::new(config.webhooks.settings())?;
+    let state = AppState {
+        webhooks: Some(Arc::new(webhooks)),
+        public_url: config.fleet.public_url()?.map(Arc::from),
+        ..AppState::new(jobs, metrics, access)
+    };
     let patience = Patience {
         drain: Duration::from_secs(config.server.drain_timeout_s),
         linger: Duration::from_secs(config.server.drain_linger_s),

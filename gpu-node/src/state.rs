@@ -5,9 +5,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use shared::tokens::{bearer, is_allowed};
+use shared::{
+    errors::FieldError,
+    tokens::{bearer, is_allowed},
+};
 
-use crate::{jobs::Jobs, scheduler::Metrics, text::OpenAnswers};
+use crate::{
+    error::{Error, Result},
+    jobs::Jobs,
+    scheduler::Metrics,
+    text::OpenAnswers,
+    webhooks::Webhooks,
+};
 
 /// The node behind the door.
 #[derive(Clone)]
@@ -18,13 +27,34 @@ pub struct AppState {
     pub open_answers: OpenAnswers,
     /// When the node began, in Unix seconds.
     pub started_at: u64,
+    /// `None` on a node that calls nobody.
+    pub webhooks: Option<Arc<Webhooks>>,
+    /// Where callers reach this node, without a slash at its end; as each request came when absent.
+    pub public_url: Option<Arc<str>>,
 }
 
 impl AppState {
     /// The state of a node that begins now.
     pub fn new(jobs: Arc<Jobs>, metrics: Arc<Metrics>, access: Access) -> Self {
         let (open_answers, started_at) = (OpenAnswers::default(), unix_seconds());
-        Self { jobs, metrics, access, open_answers, started_at }
+        let (webhooks, public_url) = (None, None);
+        Self { jobs, metrics, access, open_answers, started_at, webhooks, public_url }
+    }
+
+    /// Fails when a webhook to that URL would not be sent.
+    pub fn check_webhook(&self, url: &str) -> Result<()> {
+        let reason = match &self.webhooks {
+            Some(webhooks) => match webhooks.check(url) {
+                Ok(_) => return Ok(()),
+                Err(reason) => reason.to_string(),
+            },
+            None => "is not supported: this node calls nobody".to_owned(),
+        };
+        Err(Error::InvalidFields(vec![FieldError {
+            pointer: "/webhook".to_owned(),
+            code: "format".to_owned(),
+            detail: reason,
+        }]))
     }
 }
 

@@ -15,7 +15,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use futures_util::stream;
-use gpu_node::app::{OPENAI_ROUTES, PUBLIC_ROUTES};
+use gpu_node::app::{PUBLIC_ROUTES, is_openai};
 use serde_json::{Value, json};
 use shared::limits::{IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
 use support::{OLD_TOKEN, TestNode, job_id, job_path, order, request};
@@ -34,13 +34,43 @@ const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/images/edits"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{id}"),
+    ("POST", "/v2/{endpoint}/run"),
+    ("POST", "/v2/{endpoint}/runsync"),
+    ("GET", "/v2/{endpoint}/status/{id}"),
+    ("GET", "/v2/{endpoint}/status-sync/{id}"),
+    ("GET", "/v2/{endpoint}/stream/{id}"),
+    ("POST", "/v2/{endpoint}/cancel/{id}"),
+    ("POST", "/v2/{endpoint}/retry/{id}"),
+    ("POST", "/v2/{endpoint}/purge-queue"),
+    ("GET", "/v2/{endpoint}/health"),
+    ("POST", "/v2/{endpoint}/openai/v1/chat/completions"),
+    ("POST", "/v2/{endpoint}/openai/v1/completions"),
+    ("POST", "/v2/{endpoint}/openai/v1/embeddings"),
+    ("POST", "/v2/{endpoint}/openai/v1/images/generations"),
+    ("POST", "/v2/{endpoint}/openai/v1/images/edits"),
+    ("GET", "/v2/{endpoint}/openai/v1/models"),
+    ("POST", "/v1/predictions"),
+    ("GET", "/v1/predictions"),
+    ("GET", "/v1/predictions/{id}"),
+    ("POST", "/v1/predictions/{id}/cancel"),
+    ("GET", "/v1/models/{owner}/{name}"),
+    ("POST", "/v1/models/{owner}/{name}/predictions"),
+    ("GET", "/v1/models/{owner}/{name}/versions"),
+    ("GET", "/v1/models/{owner}/{name}/versions/{version}"),
+    ("POST", "/v1/deployments/{owner}/{name}/predictions"),
+    ("GET", "/v1/webhooks/default/secret"),
+    ("GET", "/v1/files/{id}/{key}/stream"),
+    ("GET", "/v1/files/{id}/{key}/{name}"),
     ("GET", "/metrics"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
 ];
 
 fn path_of(route: &str) -> String {
-    route.replace("{id}", &job_id(1)).replace("{index}", "0")
+    let path = route.replace("{id}", &job_id(1)).replace("{index}", "0");
+    ["{endpoint}", "{owner}", "{name}", "{version}", "{key}"]
+        .iter()
+        .fold(path, |path, segment| path.replace(segment, "tiny"))
 }
 
 fn without_token(method: &str, path: &str) -> Request<Body> {
@@ -69,11 +99,14 @@ async fn every_route_that_is_not_public_needs_a_token() {
     for (method, route) in ROUTES {
         let answer = node.send(without_token(method, &path_of(route))).await;
         if PUBLIC_ROUTES.contains(route) {
-            assert_eq!(answer.status, StatusCode::OK, "{route}");
+            let is_file = route.starts_with("/v1/files/");
+            let expected = if is_file { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            assert_eq!(answer.status, expected, "{route}");
         } else {
-            match OPENAI_ROUTES.contains(route) {
-                true => answer.openai_error(401, "invalid_api_key"),
-                false => answer.problem(401, "unauthenticated"),
+            match *route {
+                route if is_openai(route) => answer.openai_error(401, "invalid_api_key"),
+                route if route.starts_with("/v2/") => answer.runpod_error(401),
+                _ => answer.problem(401, "unauthenticated"),
             };
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }

@@ -8,7 +8,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("candle_", &["engines/", "registry/"]),
     ("axum", &["http/", "app.rs"]),
     ("tower", &["http/", "app.rs"]),
-    ("reqwest", &["fleet/", "registry/hub/"]),
+    ("reqwest", &["fleet/", "registry/hub/", "webhooks/"]),
     ("prometheus_client", &["scheduler/metrics.rs"]),
     ("crate::http", &["http/", "app.rs"]),
     ("crate::app", &["http/", "app.rs", "lifetime.rs"]),

@@ -18,6 +18,7 @@ use shared::{
 
 use crate::{
     blocking::blocking,
+    dialects::ids::parse_id,
     error::{Error, Result},
 };
 
@@ -96,7 +97,29 @@ pub fn body_limit(max_bytes: usize) -> (Extension<BodyLimit>, DefaultBodyLimit) 
     (Extension(BodyLimit(max_bytes)), DefaultBodyLimit::max(max_bytes))
 }
 
-/// The job in a path. What is no UUID names no job, so it is 404 like any other unknown one.
+/// What stands behind the question mark; of a name that stands there twice, the first.
+pub struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> std::result::Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        Ok(Self(form_urlencoded::parse(query).into_owned().collect()))
+    }
+}
+
+/// The job in a path. What is no id names no job, so it is 404 like any other unknown one.
 pub struct JobPath(pub JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for JobPath {
@@ -105,7 +128,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let segments = path.map_err(|_| Error::NotFound("job"))?.0;
-        segment(&segments, "id").map(Self).ok_or(Error::NotFound("job"))
+        job_id(&segments).map(Self).ok_or(Error::NotFound("job"))
     }
 }
 
@@ -118,10 +141,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let segments = path.map_err(|_| Error::NotFound("job"))?.0;
-        let id = segment(&segments, "id").ok_or(Error::NotFound("job"))?;
+        let id = job_id(&segments).ok_or(Error::NotFound("job"))?;
         let index = segment(&segments, "index").ok_or(Error::NotFound("artifact"))?;
         Ok(Self(id, index))
     }
+}
+
+/// In the node's own spelling or another dialect's.
+fn job_id(segments: &[(String, String)]) -> Option<JobId> {
+    parse_id(&segments.iter().find(|(key, _)| key == "id")?.1)
 }
 
 fn segment<T: std::str::FromStr>(segments: &[(String, String)], name: &str) -> Option<T> {

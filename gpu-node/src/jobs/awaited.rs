@@ -8,6 +8,7 @@ use shared::node::jobs::{CreateNodeJob, NodeEvent};
 use super::{
     run::{NumberedEvent, Run, StoredArtifact},
     service::Jobs,
+    view::StopCause,
 };
 use crate::error::{Error, Result};
 
@@ -69,7 +70,7 @@ impl AwaitedJob {
 impl Drop for AwaitedJob {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.jobs.cancel_job(&self.run);
+            self.jobs.stop_job(&self.run, StopCause::Asked);
         }
     }
 }

@@ -11,7 +11,10 @@ use tokio::sync::watch;
 
 use super::{
     order::KeptOrder,
+    origin::Origin,
     run::{Run, StoredArtifact},
+    tally::{Tallies, Tally},
+    view::Phase,
 };
 use crate::{
     error::{Error, Result},
@@ -44,6 +47,7 @@ pub struct Retention {
 /// The runs of one node. Locks are taken in the order book, lane, run.
 pub struct JobBook {
     runs: Mutex<HashMap<JobId, Arc<Run>>>,
+    tallies: Tallies,
     retention: Retention,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -56,6 +60,7 @@ impl JobBook {
     pub fn new(retention: Retention, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         Self {
             runs: Mutex::default(),
+            tallies: Tallies::default(),
             retention,
             clock,
             metrics,
@@ -68,6 +73,7 @@ impl JobBook {
     pub fn open(
         &self,
         order: KeptOrder,
+        origin: Origin,
         start: impl FnOnce(&Arc<Run>) -> Result<()>,
     ) -> Result<(Arc<Run>, bool)> {
         let mut runs = locked(&self.runs);
@@ -80,12 +86,55 @@ impl JobBook {
             Some(run) => run.next_number(),
             None => 1,
         };
-        let run = Arc::new(Run::new(order, first_number));
-        start(&run)?;
+        let run = Arc::new(Run::new(order, origin, first_number));
+        self.begin(&mut runs, &run, start)?;
+        Ok((run, true))
+    }
+
+    /// Runs an order again that failed for whatever reason; what came of it before is dropped.
+    pub fn reopen(
+        &self,
+        id: JobId,
+        start: impl FnOnce(&Arc<Run>) -> Result<()>,
+    ) -> Result<Arc<Run>> {
+        let mut runs = locked(&self.runs);
+        let failed = runs.get(&id).ok_or(Error::NotFound("job"))?;
+        if !matches!(failed.view().phase(), Phase::Failed | Phase::TimedOut) {
+            return Err(Error::Conflict("only a job that failed or timed out can run again"));
+        }
+        let run = Run::new(failed.kept_order(), failed.origin.clone(), failed.next_number());
+        let run = Arc::new(run);
+        self.begin(&mut runs, &run, start)?;
+        self.tallies.add(&run.order.model, |tally| tally.retried += 1);
+        Ok(run)
+    }
+
+    fn begin(
+        &self,
+        runs: &mut HashMap<JobId, Arc<Run>>,
+        run: &Arc<Run>,
+        start: impl FnOnce(&Arc<Run>) -> Result<()>,
+    ) -> Result<()> {
+        start(run)?;
         // The book is still locked, so the run's end, on another thread, comes after this.
         self.unfinished.send_modify(|count| *count += 1);
         runs.insert(run.order.id, run.clone());
-        Ok((run, true))
+        Ok(())
+    }
+
+    /// Every run that is known, the newest first.
+    pub fn list(&self) -> Vec<Arc<Run>> {
+        let mut runs = locked(&self.runs);
+        self.forget_old(&mut runs);
+        let mut listed: Vec<Arc<Run>> = runs.values().cloned().collect();
+        drop(runs);
+        listed.sort_by_key(|run| std::cmp::Reverse((run.created_at(), run.order.id)));
+        listed
+    }
+
+    /// What became of a model's jobs since the node began.
+    pub fn tally(&self, model: &str) -> Tally {
+        self.tallies.of(model)
     }
 
     /// The run of that id, if it is still known.
@@ -118,6 +167,11 @@ impl JobBook {
         run.end(event, artifacts, self.clock.now());
         self.forget_old(&mut runs);
         drop(runs);
+        self.tallies.add(&run.order.model, |tally| match run.view().phase() {
+            Phase::Completed => tally.completed += 1,
+            Phase::Failed | Phase::TimedOut => tally.failed += 1,
+            Phase::Queued | Phase::Running | Phase::Cancelled => {}
+        });
         self.unfinished.send_modify(|count| *count = count.saturating_sub(1));
     }
 
@@ -147,25 +201,30 @@ impl JobBook {
 
     fn forget_old(&self, runs: &mut HashMap<JobId, Arc<Run>>) {
         let now = self.clock.now();
-        let mut ended: Vec<(Instant, JobId, u64)> = runs
-            .iter()
-            .filter_map(|(id, run)| Some((run.ended_at()?, *id, run.kept_bytes())))
-            .collect();
+        let mut ended: Vec<(Instant, JobId)> =
+            runs.iter().filter_map(|(id, run)| Some((run.ended_at()?, *id))).collect();
         ended.sort_by(|left, right| right.cmp(left));
-        let (mut kept_bytes, mut is_full) = (0, false);
-        for (index, (ended_at, id, bytes)) in ended.into_iter().enumerate() {
+        let (mut kept_bytes, mut artifact_bytes, mut is_full) = (0, 0, false);
+        for (index, (ended_at, id)) in ended.into_iter().enumerate() {
+            let Some(run) = runs.get_mut(&id) else { continue };
+            let age = now.duration_since(ended_at);
+            let max_age = run.origin.keep.map_or(self.retention.max_age, |keep| keep.record);
+            if run.origin.keep.is_some_and(|keep| age > keep.data) && !run.is_data_removed() {
+                *run = Arc::new(run.without_data());
+            }
+            let bytes = run.kept_bytes() + run.origin.input_bytes();
             // Newest first, so what does not fit takes everything older with it.
             is_full = is_full
                 || index >= self.retention.max_count
-                || now.duration_since(ended_at) > self.retention.max_age
                 || (index > 0 && kept_bytes + bytes > self.retention.max_bytes);
-            if is_full {
+            if is_full || age > max_age {
                 runs.remove(&id);
             } else {
                 kept_bytes += bytes;
+                artifact_bytes += run.kept_bytes();
             }
         }
-        self.metrics.set_artifact_bytes(kept_bytes);
+        self.metrics.set_artifact_bytes(artifact_bytes);
     }
 }
 
@@ -177,6 +236,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::jobs::Keep;
 
     struct FakeClock(Mutex<Instant>);
 
@@ -207,7 +267,7 @@ mod tests {
     }
 
     fn start(book: &JobBook, number: u8) -> Arc<Run> {
-        book.open(order(number).into(), |_| Ok(())).unwrap().0
+        book.open(order(number).into(), Origin::native(), |_| Ok(())).unwrap().0
     }
 
     fn complete(book: &JobBook, number: u8, bytes: usize) {
@@ -240,17 +300,18 @@ mod tests {
     #[test]
     fn the_same_order_attaches_and_another_body_conflicts() {
         let (book, _) = book(10, 1000);
-        assert!(book.open(order(1).into(), |_| Ok(())).unwrap().1);
-        assert!(!book.open(order(1).into(), |_| panic!("it runs already")).unwrap().1);
+        let open = |order: CreateNodeJob| book.open(order.into(), Origin::native(), |_| Ok(()));
+        assert!(open(order(1)).unwrap().1);
+        assert!(!open(order(1)).unwrap().1, "it runs already");
         let other = CreateNodeJob { model: "large".to_owned(), ..order(1) };
-        assert!(matches!(book.open(other.into(), |_| Ok(())), Err(Error::Conflict(_))));
+        assert!(matches!(open(other), Err(Error::Conflict(_))));
     }
 
     #[test]
     fn an_order_that_could_not_start_leaves_no_trace() {
         let (book, _) = book(10, 1000);
         let full = Error::QueueFull { retry_after_ms: 1 };
-        assert!(book.open(order(1).into(), |_| Err(full)).is_err());
+        assert!(book.open(order(1).into(), Origin::native(), |_| Err(full)).is_err());
         assert!(book.find(order(1).id).is_none());
     }
 
@@ -300,6 +361,39 @@ mod tests {
         start(&book, 2);
         clock.advance(Duration::from_secs(601));
         assert_eq!(known(&book, 1..=2), [2]);
+    }
+
+    #[test]
+    fn what_a_caller_asked_to_be_kept_longer_loses_its_data_first() {
+        let (book, clock) = book(10, 1000);
+        let keep = Keep { data: Duration::from_secs(3600), record: Duration::from_secs(86_400) };
+        let origin = Origin { keep: Some(keep), ..Origin::native() };
+        let run = book.open(order(1).into(), origin, |_| Ok(())).unwrap().0;
+        book.settle(&run, NodeEvent::Cancelled, Vec::new());
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(book.find(run.order.id).unwrap().order.image.prompt, "a fish");
+        clock.advance(Duration::from_secs(1));
+        let left = book.find(run.order.id).unwrap();
+        assert!(left.view().is_data_removed && left.order.image.prompt.is_empty());
+        assert_eq!(left.created_at(), run.created_at());
+        clock.advance(Duration::from_secs(86_400));
+        assert!(book.find(run.order.id).is_none());
+    }
+
+    #[test]
+    fn only_what_failed_runs_again_under_its_id() {
+        let (book, _) = book(10, 1000);
+        let run = start(&book, 1);
+        let id = run.order.id;
+        assert!(matches!(book.reopen(id, |_| Ok(())), Err(Error::Conflict(_))));
+        let failed =
+            NodeEvent::Failed { code: "x".into(), detail: "y".into(), is_retryable: false };
+        book.settle(&run, failed, Vec::new());
+        let again = book.reopen(id, |_| Ok(())).unwrap();
+        assert_eq!(again.view().phase(), Phase::Queued);
+        assert_eq!(book.tally("tiny"), Tally { completed: 0, failed: 1, retried: 1 });
+        let other = order(2).id;
+        assert!(matches!(book.reopen(other, |_| Ok(())), Err(Error::NotFound(_))));
     }
 
     #[tokio::test]

@@ -7,11 +7,17 @@ mod awaited;
 mod book;
 mod observer;
 mod order;
+mod origin;
 mod run;
 mod service;
+mod tally;
+mod view;
 
 pub use awaited::AwaitedJob;
 pub use book::{Clock, JobBook, Retention, SystemClock};
 pub use order::KeptOrder;
+pub use origin::{Callback, CallbackEvents, Dialect, Keep, Origin, Patience};
 pub use run::{NumberedEvent, Run, StoredArtifact};
 pub use service::{Jobs, Load, Opened};
+pub use tally::Tally;
+pub use view::{Phase, RunView, StopCause};

@@ -3,15 +3,22 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use shared::node::jobs::{Artifact, CreateNodeJob, NodeEvent, NodeJobStatus};
+use shared::node::{
+    image::ImageInput,
+    jobs::{Artifact, CreateNodeJob, NodeEvent, NodeJobStatus},
+};
 use tokio::sync::watch;
 
-use super::order::{KeptOrder, OrderDigest};
+use super::{
+    order::{KeptOrder, OrderDigest},
+    origin::Origin,
+    view::{RunView, StopCause},
+};
 use crate::scheduler::locked;
 
 /// An event with its place in the job's log.
@@ -29,7 +36,11 @@ pub struct Run {
     /// Without the pictures it brought.
     pub order: CreateNodeJob,
     digest: OrderDigest,
+    pub origin: Origin,
+    /// Whoever knows it may fetch the results without a token.
+    pub key: u128,
     first_number: u64,
+    created_at: SystemTime,
     state: Mutex<RunState>,
     /// Sends whenever the log grows; a `watch` so that a slow follower costs nothing.
     changed: watch::Sender<()>,
@@ -41,25 +52,44 @@ struct RunState {
     preview_bytes: u64,
     artifacts: Vec<StoredArtifact>,
     fetched: HashSet<u32>,
-    ended_at: Option<Instant>,
+    /// Events that were handed out by [`Run::take_news`].
+    taken: usize,
+    stop: Option<StopCause>,
+    started_at: Option<SystemTime>,
+    ended_at: Option<Ended>,
+    is_data_removed: bool,
+}
+
+/// The end by the node's clock, for ages, and by the calendar, for callers.
+#[derive(Clone, Copy)]
+struct Ended {
+    by_clock: Instant,
+    by_calendar: SystemTime,
 }
 
 impl Run {
     /// A run that waits; its events are numbered from `first_number`.
-    pub fn new(kept: KeptOrder, first_number: u64) -> Self {
+    pub fn new(kept: KeptOrder, origin: Origin, first_number: u64) -> Self {
         let state = RunState {
             status: NodeJobStatus::Queued,
             events: Vec::new(),
             preview_bytes: 0,
             artifacts: Vec::new(),
             fetched: HashSet::new(),
+            taken: 0,
+            stop: None,
+            started_at: None,
             ended_at: None,
+            is_data_removed: false,
         };
         let KeptOrder { order, digest } = kept;
         Self {
             order,
             digest,
+            origin,
+            key: rand::random(),
             first_number,
+            created_at: SystemTime::now(),
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
         }
@@ -70,6 +100,11 @@ impl Run {
         self.digest == order.digest
     }
 
+    /// The order it carries out, for another run of it.
+    pub(super) fn kept_order(&self) -> KeptOrder {
+        KeptOrder { order: self.order.clone(), digest: self.digest }
+    }
+
     /// Where it stands.
     pub fn status(&self) -> NodeJobStatus {
         locked(&self.state).status
@@ -77,7 +112,110 @@ impl Run {
 
     /// When it ended, if it has.
     pub fn ended_at(&self) -> Option<Instant> {
-        locked(&self.state).ended_at
+        locked(&self.state).ended_at.map(|ended| ended.by_clock)
+    }
+
+    /// When it was ordered.
+    pub fn created_at(&self) -> SystemTime {
+        self.created_at
+    }
+
+    /// All that callers may know of it, at one moment.
+    pub fn view(&self) -> RunView {
+        let state = locked(&self.state);
+        let steps = state.events.iter().filter_map(|event| match event {
+            NodeEvent::Progress { step, steps } => Some((*step, *steps)),
+            _ => None,
+        });
+        RunView {
+            status: state.status,
+            stop: state.stop,
+            steps: steps.collect(),
+            end: state.ended_at.and(state.events.last().cloned()),
+            created_at: self.created_at,
+            started_at: state.started_at,
+            ended_at: state.ended_at.map(|ended| ended.by_calendar),
+            is_data_removed: state.is_data_removed,
+        }
+    }
+
+    /// Ends it as that cause says, whatever becomes of it from now on; `false` when it has ended already. Its lane has
+    /// to be told too.
+    pub(super) fn stop(&self, cause: StopCause) -> bool {
+        let mut state = locked(&self.state);
+        if state.ended_at.is_some() {
+            return false;
+        }
+        state.stop.get_or_insert(cause);
+        drop(state);
+        self.changed.send_replace(());
+        true
+    }
+
+    /// Like [`Run::stop`], for one that still waits.
+    pub(super) fn stop_waiting(&self, cause: StopCause) -> bool {
+        let is_waiting = {
+            let mut state = locked(&self.state);
+            let is_waiting = state.status == NodeJobStatus::Queued && state.stop.is_none();
+            if is_waiting {
+                state.stop = Some(cause);
+            }
+            is_waiting
+        };
+        self.changed.send_replace(());
+        is_waiting
+    }
+
+    /// Waits until it is as wanted.
+    pub async fn wait_until(&self, is_wanted: impl Fn(&RunView) -> bool) {
+        let mut changed = self.changed.subscribe();
+        // The sender lives as long as the run, so the wait cannot fail.
+        while !is_wanted(&self.view()) && changed.changed().await.is_ok() {}
+    }
+
+    /// The events nobody was given here before.
+    pub fn take_news(&self) -> Vec<NodeEvent> {
+        let mut state = locked(&self.state);
+        let news = state.events[state.taken..].to_vec();
+        state.taken = state.events.len();
+        news
+    }
+
+    /// Waits for something to take.
+    pub async fn wait_for_news(&self) {
+        let mut changed = self.changed.subscribe();
+        let has_news = || {
+            let state = locked(&self.state);
+            state.taken < state.events.len() || state.ended_at.is_some()
+        };
+        while !has_news() && changed.changed().await.is_ok() {}
+    }
+
+    /// What is left of a run that ended, without its input and its results.
+    pub(super) fn without_data(&self) -> Self {
+        let order =
+            CreateNodeJob { image: ImageInput::from_prompt(String::new()), ..self.order.clone() };
+        let kept = KeptOrder { order, digest: self.digest };
+        let run = Self::new(kept, Origin { input: None, ..self.origin.clone() }, 1);
+        let state = locked(&self.state);
+        *locked(&run.state) = RunState {
+            status: state.status,
+            events: state.events.last().cloned().into_iter().collect(),
+            preview_bytes: 0,
+            artifacts: Vec::new(),
+            fetched: HashSet::new(),
+            taken: 0,
+            stop: state.stop,
+            started_at: state.started_at,
+            ended_at: state.ended_at,
+            is_data_removed: true,
+        };
+        Self { created_at: self.created_at, first_number: self.first_number, ..run }
+    }
+
+    /// Whether [`Run::without_data`] made it.
+    pub(super) fn is_data_removed(&self) -> bool {
+        locked(&self.state).is_data_removed
     }
 
     /// Whether the same id may run again: it failed for a reason that lies with this node or this moment.
@@ -99,6 +237,14 @@ impl Run {
         artifacts + state.preview_bytes
     }
 
+    /// Its results; they count as fetched from now on.
+    pub fn fetch_all(&self) -> Vec<StoredArtifact> {
+        let mut state = locked(&self.state);
+        let artifacts = state.artifacts.clone();
+        state.fetched.extend(artifacts.iter().map(|stored| stored.artifact.index));
+        artifacts
+    }
+
     /// Whether it has results nobody has fetched yet.
     pub fn has_unfetched(&self) -> bool {
         let state = locked(&self.state);
@@ -117,6 +263,7 @@ impl Run {
         let mut state = locked(&self.state);
         if state.status == NodeJobStatus::Queued && matches!(event, NodeEvent::Started) {
             state.status = NodeJobStatus::Running;
+            state.started_at = Some(SystemTime::now());
         }
         if let NodeEvent::Preview { jpeg, .. } = &event {
             state.preview_bytes += jpeg.len() as u64;
@@ -128,6 +275,10 @@ impl Run {
 
     pub(super) fn end(&self, event: NodeEvent, artifacts: Vec<StoredArtifact>, now: Instant) {
         let mut state = locked(&self.state);
+        let (event, artifacts) = match state.stop {
+            Some(cause) => (cause.event(), Vec::new()),
+            None => (event, artifacts),
+        };
         state.status = match event {
             NodeEvent::Completed { .. } => NodeJobStatus::Completed,
             NodeEvent::Cancelled => NodeJobStatus::Cancelled,
@@ -135,7 +286,7 @@ impl Run {
         };
         state.events.push(event);
         state.artifacts = artifacts;
-        state.ended_at = Some(now);
+        state.ended_at = Some(Ended { by_clock: now, by_calendar: SystemTime::now() });
         drop(state);
         self.changed.send_replace(());
     }
@@ -198,9 +349,10 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
-    use shared::{ids::JobId, node::image::ImageInput};
+    use shared::ids::JobId;
 
     use super::*;
+    use crate::jobs::Phase;
 
     fn run(first_number: u64) -> Arc<Run> {
         let order = CreateNodeJob {
@@ -208,7 +360,7 @@ mod tests {
             model: "tiny".to_owned(),
             image: ImageInput::from_prompt("a fish".to_owned()),
         };
-        Arc::new(Run::new(order.into(), first_number))
+        Arc::new(Run::new(order.into(), Origin::native(), first_number))
     }
 
     fn failed() -> NodeEvent {
@@ -261,5 +413,35 @@ mod tests {
             second.clone().follow(Some(2)).map(|(number, _)| number).collect().await;
         assert_eq!(heard, [3]);
         assert!(!second.may_run_again());
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_never_completes() {
+        let run = run(1);
+        run.push(NodeEvent::Started);
+        assert!(run.stop(StopCause::Asked));
+        assert_eq!(run.view().phase(), Phase::Cancelled);
+        run.end(failed(), Vec::new(), Instant::now());
+        assert_eq!(run.view().end, Some(NodeEvent::Cancelled));
+        assert!(!run.stop(StopCause::RunTooLong), "it has ended");
+    }
+
+    #[test]
+    fn the_first_cause_of_a_stop_stays() {
+        let run = run(1);
+        run.stop(StopCause::RunTooLong);
+        run.stop(StopCause::Asked);
+        run.end(NodeEvent::Cancelled, Vec::new(), Instant::now());
+        assert_eq!(run.view().phase(), Phase::TimedOut);
+    }
+
+    #[test]
+    fn news_are_given_once() {
+        let run = run(1);
+        run.push(NodeEvent::Started);
+        assert_eq!(run.take_news(), [NodeEvent::Started]);
+        assert!(run.take_news().is_empty());
+        run.push(NodeEvent::Progress { step: 1, steps: 2 });
+        assert_eq!(run.take_news(), [NodeEvent::Progress { step: 1, steps: 2 }]);
     }
 }

@@ -9,7 +9,10 @@ use futures_util::Stream;
 use shared::{
     errors::FieldError,
     ids::JobId,
-    node::jobs::{CreateNodeJob, NodeJob},
+    node::{
+        image::ImageInput,
+        jobs::{CreateNodeJob, NodeEvent, NodeJob},
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -17,7 +20,9 @@ use super::{
     book::JobBook,
     observer::ImageObserver,
     order::KeptOrder,
+    origin::Origin,
     run::{NumberedEvent, Run, StoredArtifact},
+    view::StopCause,
 };
 use crate::{
     blocking::blocking,
@@ -44,6 +49,8 @@ pub struct Load {
     pub queued: u32,
 }
 
+type Served<'a> = (&'a ServedModel, &'a Lane<ImageEngine>);
+
 /// The jobs of one node.
 pub struct Jobs {
     pub catalog: Catalog,
@@ -63,6 +70,81 @@ impl Jobs {
     /// Queues the job; the same order sent again attaches to its run. Whoever stops waiting for it before its pictures
     /// are read has ordered nothing.
     pub async fn create_job(&self, order: CreateNodeJob) -> Result<Opened> {
+        let (run, is_new) = self.open_job(order, Origin::native()).await?;
+        Ok(Opened { job: self.describe(&run), is_new })
+    }
+
+    /// Queues the job that came with that origin; the flag says whether it is new.
+    pub async fn open_job(&self, order: CreateNodeJob, origin: Origin) -> Result<(Arc<Run>, bool)> {
+        let (served, order, input) = self.read(order).await?;
+        self.book.open(order, origin, |run| self.submit(run, served, input))
+    }
+
+    /// A job whose order cannot be carried out: it failed before it began.
+    pub fn open_failed(
+        &self,
+        order: CreateNodeJob,
+        origin: Origin,
+        detail: String,
+    ) -> Result<Arc<Run>> {
+        if self.is_draining() {
+            return Err(draining());
+        }
+        let (run, _) = self.book.open(order.into(), origin, |_| Ok(()))?;
+        self.book.settle(&run, refused(detail), Vec::new());
+        Ok(run)
+    }
+
+    /// Queues a job again that failed, with its input as it came, for a run keeps no pictures; what could not be read
+    /// then cannot be now.
+    pub async fn retry_job(&self, failed: &Run, image: Option<ImageInput>) -> Result<Arc<Run>> {
+        let id = failed.order.id;
+        let read = match image {
+            Some(image) => self.read(CreateNodeJob { image, ..failed.order.clone() }).await,
+            None => Err(Error::InvalidFields(Vec::new())),
+        };
+        match read {
+            Ok((_, order, _)) if !failed.is_of(&order) => {
+                Err(Error::Conflict("the pictures that came with the job are gone: order it anew"))
+            }
+            Ok((served, _, input)) => self.book.reopen(id, |run| self.submit(run, served, input)),
+            Err(Error::InvalidFields(_)) => {
+                let run = self.book.reopen(id, |_| Ok(()))?;
+                let detail = failed.view().failure().unwrap_or_default().to_owned();
+                self.book.settle(&run, refused(detail), Vec::new());
+                Ok(run)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stops a job for that cause; one that ended is left alone.
+    pub fn stop_job(&self, run: &Run, cause: StopCause) {
+        if run.stop(cause)
+            && let Some((_, lane)) = self.catalog.find_image(&run.order.model)
+        {
+            lane.cancel(run.order.id);
+        }
+    }
+
+    /// Stops every job of that model that waits, and says how many they were.
+    pub fn stop_waiting(&self, model: &str) -> usize {
+        let Some((_, lane)) = self.catalog.find_image(model) else { return 0 };
+        let runs = self.book.list();
+        let stopped = runs
+            .iter()
+            .filter(|run| run.order.model == model && run.stop_waiting(StopCause::Asked));
+        stopped.inspect(|run| lane.cancel(run.order.id)).count()
+    }
+
+    /// All results of a run; they count as fetched from now on.
+    pub fn fetch_artifacts(&self, run: &Run) -> Vec<StoredArtifact> {
+        let stored = run.fetch_all();
+        self.book.note_fetched();
+        stored
+    }
+
+    async fn read(&self, order: CreateNodeJob) -> Result<(Served<'_>, KeptOrder, ImageJob)> {
         let (model, lane) =
             self.catalog.find_image(&order.model).ok_or_else(|| unknown_model(&order.model))?;
         let defaults =
@@ -73,8 +155,7 @@ impl Jobs {
             let _place = self.picture_readers.acquire().await;
             blocking(move || read_order(order, &defaults)).await??
         };
-        let (run, is_new) = self.book.open(order, |run| self.submit(run, (model, lane), input))?;
-        Ok(Opened { job: self.describe(&run), is_new })
+        Ok(((model, lane), order, input))
     }
 
     /// Where the job stands.
@@ -102,16 +183,9 @@ impl Jobs {
     pub fn delete_job(&self, id: JobId) -> Result<()> {
         let run = self.find_run(id)?;
         if !self.book.forget_ended(id) {
-            self.cancel_job(&run);
+            self.stop_job(&run, StopCause::Asked);
         }
         Ok(())
-    }
-
-    /// Stops a run under way; one that ended is left alone.
-    pub(super) fn cancel_job(&self, run: &Run) {
-        if let Some((_, lane)) = self.catalog.find_image(&run.order.model) {
-            lane.cancel(run.order.id);
-        }
     }
 
     /// Takes nothing new from now on and hands back what waits.
@@ -155,12 +229,7 @@ impl Jobs {
         }
     }
 
-    fn submit(
-        &self,
-        run: &Arc<Run>,
-        (model, lane): (&ServedModel, &Lane<ImageEngine>),
-        input: ImageJob,
-    ) -> Result<()> {
+    fn submit(&self, run: &Arc<Run>, (model, lane): Served<'_>, input: ImageJob) -> Result<()> {
         let pixels = f64::from(input.width) * f64::from(input.height);
         let observer = ImageObserver::new(
             run.clone(),
@@ -180,7 +249,8 @@ impl Jobs {
         })
     }
 
-    pub(super) fn find_run(&self, id: JobId) -> Result<Arc<Run>> {
+    /// The run of that id.
+    pub fn find_run(&self, id: JobId) -> Result<Arc<Run>> {
         self.book.find(id).ok_or(Error::NotFound("job"))
     }
 
@@ -203,6 +273,10 @@ fn read_order(order: CreateNodeJob, defaults: &ModelDefaults) -> Result<(KeptOrd
     let input = ImageJob::resolve(&order.image, defaults, seed)
         .map_err(|errors| Error::InvalidFields(below("/image", errors)))?;
     Ok((order.into(), input))
+}
+
+fn refused(detail: String) -> NodeEvent {
+    NodeEvent::Failed { code: "invalid_input".to_owned(), detail, is_retryable: false }
 }
 
 fn draining() -> Error {

@@ -30,6 +30,7 @@ use gpu_node::{
     registry::Manifest,
     scheduler::{MemoryBudget, Metrics},
     state::{Access, AppState},
+    webhooks::Webhooks,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -71,6 +72,7 @@ pub struct Settings {
     pub preload: bool,
     /// Adds the text models `talker` and `mute` (its vocabulary is gone) and the embedding model `vectors`.
     pub with_texts: bool,
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 impl Default for Settings {
@@ -86,6 +88,7 @@ impl Default for Settings {
             },
             preload: false,
             with_texts: false,
+            webhooks: None,
         }
     }
 }
@@ -136,7 +139,8 @@ impl TestNode {
         let catalog = Catalog::new(models, "tiny".to_owned(), "cpu");
         let jobs = Arc::new(Jobs::new(catalog, Arc::new(book)));
         let access = Access::Tokens([TOKEN, OLD_TOKEN].map(str::to_owned).into());
-        let state = AppState::new(jobs, metrics, access);
+        let webhooks = settings.webhooks;
+        let state = AppState { webhooks, ..AppState::new(jobs, metrics, access) };
         Self { router: app::router(state.clone()), state, script, texts, clock }
     }
 
@@ -351,6 +355,16 @@ impl Answer {
         assert_eq!(names, ["message", "type", "param", "code"]);
         assert_eq!(error["code"], code, "{}", self.text());
         error
+    }
+
+    /// Checks that it is an error as RunPod's routes have it, and gives its text.
+    pub fn runpod_error(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/json");
+        let body = self.json();
+        assert_eq!(body.as_object().unwrap().len(), 1);
+        assert!(body["error"].is_string(), "{body}");
+        body["error"].clone()
     }
 
     /// Checks that it is the problem it should be, and gives its body.

@@ -14,14 +14,14 @@ use shared::{
     node::text::{ErrorAnswer, ErrorDetail},
 };
 
-use crate::{app::OPENAI_ROUTES, error::Error, http::respond::Problem};
+use crate::{app::is_openai, error::Error, http::respond::Problem};
 
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
 /// Writes errors and the time taken as OpenAI does, where the route is one of its own.
 pub async fn answer_as_openai(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
-    if !path.is_some_and(|path| OPENAI_ROUTES.contains(&path.as_str())) {
+    if !path.is_some_and(|path| is_openai(path.as_str())) {
         return next.run(request).await;
     }
     let began = Instant::now();

@@ -29,7 +29,8 @@ pub async fn find_model(
     Ok(Json(describe(find(&state, &id)?, state.started_at)))
 }
 
-fn describe(model: &ServedModel, created: u64) -> Model {
+/// A model as OpenAI's clients read it.
+pub fn describe(model: &ServedModel, created: u64) -> Model {
     let (manifest, status) = (&model.manifest, model.status());
     let (mut image, mut context_tokens) = (None, None);
     match &model.lane {

@@ -1,0 +1,15 @@
+//! Replicate's predictions: created, waited for, listed, cancelled; their files and streams by addresses nobody guesses.
+
+mod errors;
+mod files;
+mod handlers;
+mod list;
+mod models;
+
+pub use errors::answer_as_replicate;
+pub use files::{fetch_file, stream_events};
+pub use handlers::{
+    cancel_prediction, create_for_model, create_prediction, find_prediction, show_secret,
+};
+pub use list::list_predictions;
+pub use models::{find_model, find_version, list_versions};
