@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { nodeEnv } from './lib/packages.mjs';
 import { inRoot, ROOT } from './lib/paths.mjs';
 import { command, Problem, say, seconds } from './lib/progress.mjs';
+import { testDialects } from './lib/dialect-clients.mjs';
 import { testClients } from './lib/openai-clients.mjs';
 import { ensureSetup } from './lib/setup.mjs';
 import { runCounted } from './lib/test-counts.mjs';
@@ -13,7 +14,7 @@ const STAGES = {
   scripts: { run: () => node(['--test', ...testFiles()]), needs: 'scripts/tests' },
   native: { run: () => cargo(['test', '-p', 'chandelle-shared', '-p', 'edge']), needs: 'edge/src' },
   node: { run: () => cargo(['test', '--release', '-p', 'gpu-node']), needs: 'gpu-node/src' },
-  clients: { run: testClients, needs: 'models/embedded-text/manifest.toml' },
+  clients: { run: clients, needs: 'models/embedded-text/manifest.toml' },
   wasm: { run: buildWasm, needs: 'edge/src' },
   database: { run: () => node(['scripts/supabase/test.mjs', '--all']), needs: 'scripts/supabase/test.mjs' },
   stories: { run: (stack) => stories(stack), needs: 'tests/tests', onStack: true },
@@ -28,6 +29,11 @@ const testFiles = () => readdirSync(inRoot('scripts', 'tests')).filter((name) =>
 const stories = ({ file }) => cargo(['test', '-p', 'e2e', '--', '--test-threads=1'], { CHANDELLE_STACK: file });
 const browser = ({ file }) =>
   runCounted('playwright', ['test', '--config', inRoot('tests', 'browser', 'playwright.config.mjs')], { cwd: ROOT, env: environment({ CHANDELLE_STACK: file, NO_COLOR: undefined }) });
+
+async function clients() {
+  const [openai, dialects] = [await testClients(), await testDialects()];
+  return { passed: openai.passed + dialects.passed, failed: openai.failed + dialects.failed, code: openai.code + dialects.code };
+}
 
 async function buildWasm() {
   const { buildEdge } = await import('./lib/edge-build.mjs');

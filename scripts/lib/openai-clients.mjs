@@ -30,9 +30,9 @@ const sha256 = (content) => createHash('sha256').update(content).digest('hex');
 
 /** Resolves with `{passed, failed, code}` of both clients together. */
 export async function testClients() {
-  const python = await ensurePythonClient();
+  const python = await ensurePythonClients(TESTS, 'openai-python');
   await step('the node (cargo build --release)', (update) => quietly('cargo', ['build', '--release', '-p', 'gpu-node'], { cwd: ROOT, update }));
-  const node = await startNode();
+  const node = await startNode({ MODELS_DIR: await placeModels(), DEFAULT_MODEL: MODEL });
   try {
     const models = { CHANDELLE_TEXT_MODEL: MODEL, CHANDELLE_TOOL_MODEL: TOOL_MODEL, CHANDELLE_EMBEDDING_MODEL: EMBEDDING_MODEL, CHANDELLE_IMAGE_MODEL: IMAGE_MODEL, CHANDELLE_EDIT_MODEL: EDIT_MODEL };
     const env = nodeEnv({ NO_COLOR: '1', OPENAI_BASE_URL: `${node.url}/v1`, OPENAI_API_KEY: node.token, ...models });
@@ -48,15 +48,15 @@ export async function testClients() {
   }
 }
 
-/** The Python with the client's pinned version, in a virtual environment that clones share. */
-async function ensurePythonClient() {
-  const requirements = join(TESTS, 'requirements.txt');
-  const folder = toolDir('openai-python', sha256(readFileSync(requirements)).slice(0, 12));
+/** The Python with the clients that a folder of tests pins, in a virtual environment that clones share. */
+export async function ensurePythonClients(tests, name) {
+  const requirements = join(tests, 'requirements.txt');
+  const folder = toolDir(name, sha256(readFileSync(requirements)).slice(0, 12));
   const python = join(folder, 'bin', 'python');
   if (existsSync(join(folder, 'installed'))) return python;
   await ensurePython();
   rmSync(folder, { recursive: true, force: true });
-  await step("OpenAI's Python client (pip)", async (update) => {
+  await step(`the Python clients of ${name} (pip)`, async (update) => {
     await quietly('python3', ['-m', 'venv', folder], { update });
     await quietly(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', requirements], { update, timeoutMs: 600_000 });
   });
@@ -64,11 +64,12 @@ async function ensurePythonClient() {
   return python;
 }
 
-async function startNode() {
+/** A node that is ready, with settings of its own. */
+export async function startNode(settings) {
   const [port] = await freePorts(1);
   const token = randomBytes(16).toString('hex');
   const url = `http://127.0.0.1:${port}`;
-  const env = nodeEnv({ CHANDELLE_PORT: String(port), NODE_TOKENS: token, MODELS_DIR: await placeModels(), DEFAULT_MODEL: MODEL, QUEUE_CAPACITY: '8', DRAIN_TIMEOUT_S: '5', DRAIN_LINGER_S: '0' });
+  const env = nodeEnv({ CHANDELLE_PORT: String(port), NODE_TOKENS: token, QUEUE_CAPACITY: '8', DRAIN_TIMEOUT_S: '5', DRAIN_LINGER_S: '0', ...settings });
   const logFile = join(LOCAL, 'clients', 'node.log');
   rmSync(logFile, { force: true });
   const part = launch(inRoot('target', 'release', 'gpu-node'), ['serve'], { logFile, cwd: ROOT, env });
