@@ -1,12 +1,13 @@
 //! Weights from safetensors: one file, a half-precision variant, or shards with an index.
 
-use std::{collections::HashMap, path::Path};
+use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Error, Result, Tensor, bail, safetensors};
+use candle_core::{DType, Device, Error, Result, bail};
 use candle_nn::VarBuilder;
 use serde_json::Value;
 
-/// Reads the weights `<folder>/<stem>[.fp16].safetensors`, or the shards its index lists.
+/// Maps the weights `<folder>/<stem>[.fp16].safetensors`, or the shards its index lists: a tensor is read when it is
+/// asked for, so that those of a large model are never in memory twice.
 pub(crate) fn load_weights(
     folder: &Path,
     stem: &str,
@@ -17,7 +18,7 @@ pub(crate) fn load_weights(
     for variant in variants {
         let whole = folder.join(format!("{stem}{variant}.safetensors"));
         if whole.is_file() {
-            return Ok(VarBuilder::from_tensors(read(&whole)?, dtype, device));
+            return map(&[whole], (dtype, device));
         }
         for index in [
             format!("{stem}.safetensors.index{variant}.json"),
@@ -25,19 +26,20 @@ pub(crate) fn load_weights(
         ] {
             let index = folder.join(index);
             if index.is_file() {
-                return Ok(VarBuilder::from_tensors(read_shards(folder, &index)?, dtype, device));
+                return map(&shards(folder, &index)?, (dtype, device));
             }
         }
     }
     bail!("no {stem}.safetensors in {}", folder.display())
 }
 
-fn read(path: &Path) -> Result<HashMap<String, Tensor>> {
-    safetensors::load(path, &Device::Cpu)
-        .map_err(|error| Error::msg(format!("{}: {error}", path.display())))
+#[allow(unsafe_code, reason = "mapping a file is unsafe: it must not change while it is read")]
+fn map(paths: &[PathBuf], (dtype, device): (DType, &Device)) -> Result<VarBuilder<'static>> {
+    // SAFETY: model files are checked against their hashes and replaced as a whole, never written in place.
+    unsafe { VarBuilder::from_mmaped_safetensors(paths, dtype, device) }
 }
 
-fn read_shards(folder: &Path, index: &Path) -> Result<HashMap<String, Tensor>> {
+fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     let malformed =
         |reason: &dyn std::fmt::Display| Error::msg(format!("{}: {reason}", index.display()));
     let text = std::fs::read_to_string(index).map_err(|error| malformed(&error))?;
@@ -47,12 +49,8 @@ fn read_shards(folder: &Path, index: &Path) -> Result<HashMap<String, Tensor>> {
     let mut shards: Vec<&str> = map.values().filter_map(Value::as_str).collect();
     shards.sort_unstable();
     shards.dedup();
-    let mut tensors = HashMap::new();
-    for shard in shards {
-        if shard.contains(['/', '\\']) {
-            return Err(malformed(&"a shard lies outside the folder"));
-        }
-        tensors.extend(read(&folder.join(shard))?);
+    if shards.iter().any(|shard| shard.contains(['/', '\\'])) {
+        return Err(malformed(&"a shard lies outside the folder"));
     }
-    Ok(tensors)
+    Ok(shards.into_iter().map(|shard| folder.join(shard)).collect())
 }
