@@ -10,9 +10,11 @@ use gpu_node::engines::{
     image::{
         Vae,
         flux1::{FluxTransformer, FluxWords},
+        flux2,
         sd3::{Sd3Transformer, Words},
         stable_diffusion::UNet,
         text_encoders::{ClipTextEncoder, T5Encoder},
+        z_image,
     },
 };
 
@@ -66,6 +68,22 @@ fn every_part_agrees() {
     let words = FluxWords { hidden: expected["words"].clone(), pooled: expected["pooled"].clone() };
     let out = transformer.forward(&expected["latents"], 321.0, 3.5, &words).unwrap();
     errors.push(("transformer of FLUX.1", difference(&out, &expected["out_321"])));
+
+    let expected = golden("z-image", "transformer");
+    let folder = tiny("z-image").join("transformer");
+    let transformer = z_image::Transformer::load(&folder, on_cpu.0, &on_cpu.1).unwrap();
+    let caption = expected["caption_3_0"].unsqueeze(0).unwrap();
+    let caption = transformer.caption(&caption, [10, 6]).unwrap();
+    let out = transformer.forward(&expected["latents_3"], 0.25, &caption).unwrap();
+    errors.push(("z-image transformer", difference(&out.neg().unwrap(), &expected["out_3"])));
+
+    let expected = golden("flux-2", "transformer");
+    let folder = tiny("flux-2").join("transformer");
+    let transformer = flux2::Transformer::load(&folder, on_cpu.0, &on_cpu.1).unwrap();
+    let references = [0, 1].map(|at| expected[&format!("reference_1_{at}")].clone());
+    let conditioning = transformer.conditioning(&expected["text_1"], &references, [4, 7]).unwrap();
+    let out = transformer.forward(&expected["latents_1"], 300.0, &conditioning).unwrap();
+    errors.push(("flux-2 transformer", difference(&out, &expected["out_1"])));
 
     eprintln!("{errors:?}");
     for (part, error) in errors {

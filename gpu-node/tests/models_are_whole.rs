@@ -201,3 +201,22 @@ fn the_tiny_model_loads_from_its_path_unless_its_sizes_are_declared_wrong() {
     let error = load_image_engine(&wrong, &Devices::cpu()).err().unwrap().to_string();
     assert_eq!(error, "tiny: `size_multiple` is 6, the model needs multiples of 4");
 }
+
+#[test]
+fn the_tiny_flow_models_load_by_their_architecture() {
+    for architecture in ["flux-2", "z-image"] {
+        let tiny = models_dir().join("tiny").join(architecture).canonicalize().unwrap();
+        let source = format!("kind = \"path\", path = {:?}", tiny.display().to_string());
+        let bytes = std::fs::metadata(tiny.join("model_index.json")).unwrap().len();
+        let manifest = MANIFEST
+            .replace("stable-diffusion", architecture)
+            .replace("kind = \"folder\"", &source)
+            .replace("weights.bin", "model_index.json")
+            .replace("bytes = 3", &format!("bytes = {bytes}"))
+            .replace("size_multiple = 4", "size_multiple = 16");
+        assert!(load_image_engine(&read(&manifest).1, &Devices::cpu()).is_ok(), "{architecture}");
+        let (_shelf, wrong) = read(&manifest.replace("size_multiple = 16", "size_multiple = 8"));
+        let error = load_image_engine(&wrong, &Devices::cpu()).err().unwrap().to_string();
+        assert_eq!(error, "tiny: `size_multiple` is 8, the model needs multiples of 16");
+    }
+}

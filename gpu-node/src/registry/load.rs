@@ -15,9 +15,11 @@ use crate::engines::{
     image::{
         ImageEngine,
         flux1::Flux1,
+        flux2::Flux2Klein,
         pipeline::{LatentModel, Pipeline, PipelineOptions},
         sd3::StableDiffusion3,
         stable_diffusion::StableDiffusion,
+        z_image::ZImage,
     },
     message,
     text::{batching::LoadedText, files::TextFiles, model::TextModel},
@@ -44,8 +46,12 @@ type LoadImage = fn(&Manifest, &Devices) -> Result<ImageEngine, LoadError>;
 fn image_architecture(name: &str) -> Option<LoadImage> {
     match name {
         "flux-1" => Some(load_flux1),
+        "flux-2" => {
+            Some(|manifest, devices| load_latent_model(manifest, devices, Flux2Klein::load))
+        }
         "stable-diffusion" => Some(load_stable_diffusion),
         "stable-diffusion-3" => Some(load_stable_diffusion3),
+        "z-image" => Some(|manifest, devices| load_latent_model(manifest, devices, ZImage::load)),
         _ => None,
     }
 }

@@ -1,9 +1,22 @@
 //! FLUX.2-klein: pictures from words alone and with reference pictures of several sizes.
 
 use candle_core::{DType, Device, Tensor};
-use gpu_node::engines::image::flux2::Transformer;
+use gpu_node::engines::{
+    Engine, EngineError,
+    image::{
+        ImageJob,
+        flux2::{Flux2Klein, Transformer, schedule_shift},
+        pipeline::{LatentModel, Pipeline},
+    },
+};
+use image::RgbImage;
+use serde_json::json;
+use tempfile::TempDir;
 
-use super::support::{assert_close, assert_far, golden, tiny};
+use super::{
+    run::{denoise, flow_job, picture, pipeline, stepped, timesteps},
+    support::{Events, assert_close, assert_far, golden, golden_json, tiny},
+};
 
 fn transformer() -> Transformer {
     Transformer::load(&tiny("flux-2").join("transformer"), DType::F32, &Device::Cpu).unwrap()
@@ -63,4 +76,139 @@ fn the_golden_notices_the_known_mistakes() {
     for mistake in ["wrong_axes", "wrong_times", "wrong_modulation", "wrong_last_modulation"] {
         assert_far(mistake, &found, &golden[mistake]);
     }
+}
+
+fn whole() -> Pipeline<Flux2Klein> {
+    pipeline(&tiny("flux-2"), Flux2Klein::load)
+}
+
+/// The same model, said to be as it was before its distillation.
+fn undistilled() -> (TempDir, Pipeline<Flux2Klein>) {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["scheduler", "text_encoder", "tokenizer", "transformer", "vae"] {
+        let to = folder.path().join(part);
+        std::fs::create_dir(&to).unwrap();
+        for file in std::fs::read_dir(tiny("flux-2").join(part)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    let index = json!({ "_class_name": "Flux2KleinPipeline", "is_distilled": false });
+    std::fs::write(folder.path().join("model_index.json"), index.to_string()).unwrap();
+    let pipeline = pipeline(folder.path(), Flux2Klein::load);
+    (folder, pipeline)
+}
+
+fn prompts() -> [String; 2] {
+    serde_json::from_value(golden_json("flux-2", "pipeline")["prompts"].clone()).unwrap()
+}
+
+fn references() -> Vec<RgbImage> {
+    let golden = golden("flux-2", "pipeline");
+    (0..2)
+        .map(|at| {
+            let pixels = &golden[&format!("reference_{at}")];
+            let (height, width, _) = pixels.dims3().unwrap();
+            let bytes = pixels.flatten_all().unwrap().to_vec1().unwrap();
+            RgbImage::from_raw(width as u32, height as u32, bytes).unwrap()
+        })
+        .collect()
+}
+
+/// Latents as the autoencoder has them, in the patches and with the spread that the transformer reads.
+fn of_the_transformer(latents: &Tensor) -> Tensor {
+    let path = tiny("flux-2").join("vae/diffusion_pytorch_model.safetensors");
+    let weights = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let [mean, variance] = ["bn.running_mean", "bn.running_var"]
+        .map(|name| weights[name].reshape((1, (), 1, 1)).unwrap());
+    let (batch, channels, height, width) = latents.dims4().unwrap();
+    let patches = latents
+        .reshape(&[batch, channels, height / 2, 2, width / 2, 2][..])
+        .and_then(|latents| latents.permute([0, 1, 3, 5, 2, 4]))
+        .and_then(|latents| latents.reshape((batch, 4 * channels, height / 2, width / 2)))
+        .unwrap();
+    let spread = (variance + 1e-4).unwrap().sqrt().unwrap();
+    patches.broadcast_sub(&mean).unwrap().broadcast_div(&spread).unwrap()
+}
+
+#[test]
+fn the_schedule_is_shifted_by_size_and_steps() {
+    let (pipeline, golden) = (whole(), golden("flux-2", "scheduler"));
+    let cases = golden_json("flux-2", "scheduler");
+    for (index, size) in [[5, 3], [64, 64], [187, 23], [32, 32]].into_iter().enumerate() {
+        let case = &cases[index];
+        let steps = case["steps"].as_u64().unwrap() as u32;
+        let mu = schedule_shift(size[0] * size[1], steps as usize);
+        assert!((mu - case["mu"].as_f64().unwrap()).abs() < 1e-9, "{mu} is not {case}");
+        let job = ImageJob { steps, ..flow_job("") };
+        let found = timesteps(pipeline.model(), &job, [16, size[0], size[1]]);
+        assert_close("flux-2 timesteps", &found, &golden[&format!("timesteps_{index}")]);
+    }
+    let (job, latent) = (ImageJob { steps: 4, ..flow_job("") }, [16, 64, 64]);
+    let found = stepped(pipeline.model(), (&job, latent), (&golden["noise"], &golden["outputs"]));
+    assert_close("flux-2 scheduler", &found, &golden["samples"]);
+    let found = timesteps(pipeline.model(), &job, [16, 5, 3]);
+    assert_far("another size", &found, &golden["timesteps_1"]);
+}
+
+#[test]
+fn the_autoencoder_agrees_both_ways() {
+    let (pipeline, golden) = (whole(), golden("flux-2", "vae"));
+    let decoded = pipeline.model().decode(&golden["latents"]).unwrap();
+    assert_close("flux-2 vae decoder", &decoded, &golden["decoded"]);
+    assert_far("no batch norm", &decoded, &golden["wrong_decoded"]);
+    let noise = golden["encoded"].ones_like().unwrap();
+    let encoded = pipeline.model().encode(&golden["pictures"], &noise).unwrap();
+    assert_close("flux-2 vae encoder", &encoded, &golden["encoded"]);
+}
+
+#[test]
+fn two_steps_agree_with_guidance_where_the_model_knows_it() {
+    let golden = golden("flux-2", "pipeline");
+    let run = |pipeline: &Pipeline<Flux2Klein>| {
+        let latents = [0, 1].map(|at| {
+            let job = ImageJob { guidance: 4.0, ..flow_job(&prompts()[at]) };
+            denoise(pipeline, &job, &golden["noise"].narrow(0, at, 1).unwrap(), None)
+        });
+        Tensor::cat(&latents, 0).unwrap()
+    };
+    let (_folder, undistilled) = undistilled();
+    let (distilled, guided) = (whole(), run(&undistilled));
+    let latents = run(&distilled);
+    let decoded = picture(&distilled.model().decode(&latents).unwrap());
+    assert_close("flux-2 pictures", &decoded, &golden["pictures"]);
+    assert_far("guidance", &guided, &latents);
+    assert_close("flux-2 with guidance", &guided, &of_the_transformer(&golden["guided"]));
+    assert_close("flux-2 latents", &latents, &of_the_transformer(&golden["latents"]));
+}
+
+#[test]
+fn an_edit_of_two_pictures_agrees() {
+    let (pipeline, golden) = (whole(), golden("flux-2", "pipeline"));
+    let edit = ImageJob { images: references(), ..flow_job(&prompts()[0]) };
+    let noise = golden["noise"].narrow(0, 0, 1).unwrap();
+    let expected = of_the_transformer(&golden["edited"]);
+    assert_close("flux-2 edit", &denoise(&pipeline, &edit, &noise, None), &expected);
+    let swapped = ImageJob { images: references().into_iter().rev().collect(), ..edit };
+    assert_far("swapped references", &denoise(&pipeline, &swapped, &noise, None), &expected);
+}
+
+#[test]
+fn an_edit_is_the_same_again_and_its_strength_means_nothing() {
+    let mut pipeline = whole();
+    let job = ImageJob { metadata: false, num_images: 2, ..flow_job("a fish") };
+    let edit = ImageJob { images: references(), ..job };
+    let pictures = pipeline.run(edit.clone(), &mut Events::all()).unwrap();
+    let other = ImageJob { strength: 0.1, ..edit.clone() };
+    assert_eq!(pictures, pipeline.run(other, &mut Events::all()).unwrap());
+    let alone = ImageJob { num_images: 1, seed: 8, ..edit };
+    assert_eq!(pipeline.run(alone, &mut Events::all()).unwrap(), pictures[1..]);
+}
+
+#[test]
+fn a_reference_that_is_too_small_is_the_callers_mistake() {
+    let edit = ImageJob { images: vec![RgbImage::new(63, 200)], ..flow_job("a fish") };
+    let outcome = whole().run(edit, &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("63 pixels are too few") };
+    assert!(text.contains("64 pixels"), "{text}");
 }

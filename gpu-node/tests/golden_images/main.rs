@@ -7,6 +7,7 @@ mod flux2;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod qwen3_encoder;
+mod run;
 mod schedulers;
 mod sd3;
 mod sdxl;

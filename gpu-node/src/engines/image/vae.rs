@@ -34,6 +34,7 @@ impl VaeConfig {
         file.only(&[
             ("in_channels", json!(3)),
             ("out_channels", json!(3)),
+            ("decoder_block_out_channels", json!(null)),
             ("latents_mean", json!(null)),
             ("latents_std", json!(null)),
         ])?;
@@ -41,6 +42,10 @@ impl VaeConfig {
         if Activation::parse(&activation) != Some(Activation::Silu) {
             return file.refuse("act_fn", &activation);
         }
+        // FLUX.2 scales its latents outside, by the statistics of a batch norm.
+        let class: Option<String> = file.find("_class_name")?;
+        let scaling_factor =
+            if class.as_deref() == Some("AutoencoderKLFlux2") { 1.0 } else { 0.18215 };
         let channels: Vec<usize> = file.get("block_out_channels", vec![64])?;
         for (key, supported) in
             [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")]
@@ -58,7 +63,7 @@ impl VaeConfig {
             layers: file.get("layers_per_block", 1)?,
             latent_channels: file.get("latent_channels", 4)?,
             norm: NormConfig { groups: file.get("norm_num_groups", 32)?, eps: 1e-6 },
-            scaling_factor: file.get("scaling_factor", 0.18215)?,
+            scaling_factor: file.get("scaling_factor", scaling_factor)?,
             shift_factor: file.get("shift_factor", 0.0)?,
             has_quant: file.get("use_quant_conv", true)?,
             has_post_quant: file.get("use_post_quant_conv", true)?,

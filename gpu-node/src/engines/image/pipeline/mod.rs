@@ -15,7 +15,8 @@ use super::{
 };
 use crate::engines::{Engine, EngineError, Sink};
 pub use denoise::{Denoising, Noise};
-use pixels::{from_picture, to_picture};
+pub(super) use pixels::from_picture;
+use pixels::to_picture;
 
 /// What one family of models gives; [`Pipeline`] does the rest.
 pub trait LatentModel: Send {

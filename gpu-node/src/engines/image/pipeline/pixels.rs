@@ -30,7 +30,7 @@ pub(super) fn to_picture(pixels: &Tensor) -> Result<RgbImage, EngineError> {
 }
 
 /// `(1, 3, height, width)` in −1 … 1 of a picture that covers the size, its middle where it is larger.
-pub(super) fn from_picture(
+pub(in crate::engines::image) fn from_picture(
     picture: &RgbImage,
     [height, width]: [usize; 2],
     device: &Device,

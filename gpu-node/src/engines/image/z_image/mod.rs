@@ -1,7 +1,9 @@
-//! Z-Image (Tongyi-MAI), from the folder layout of the diffusers library: <https://arxiv.org/abs/2511.22699>.
+//! Z-Image (Tongyi-MAI), from the folder layout of the diffusers library.
 
 mod block;
 mod config;
+mod model;
 mod transformer;
 
+pub use model::{GuidedCaption, ZImage};
 pub use transformer::{Caption, Transformer};

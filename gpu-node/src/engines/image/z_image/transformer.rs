@@ -14,6 +14,7 @@ use super::{
 };
 use crate::engines::{
     checkpoint::load_weights,
+    image::dit::picture_of_channel_last,
     layers::{AxisRope, Linear, RmsNorm, modulated_norm, sinusoid},
 };
 
@@ -151,7 +152,7 @@ impl Transformer {
 
         let patches = latents
             .to_dtype(*dtype)?
-            .reshape(vec![batch, channels, rows, PATCH, columns, PATCH])?
+            .reshape(&[batch, channels, rows, PATCH, columns, PATCH][..])?
             .permute([0, 2, 4, 3, 5, 1])?
             .reshape((batch, rows * columns, PATCH * PATCH * channels))?;
         let mut xs = filled(&self.patch_in.forward(&patches)?, &self.patch_filling)?;
@@ -166,13 +167,8 @@ impl Transformer {
         let scale = self.last_scale.forward(&silu(&time)?)?.repeat((batch, 1))?;
         let xs = xs.narrow(1, 0, rows * columns)?;
         let xs = modulated_norm(&xs, (&scale, &scale.zeros_like()?), LAST_NORM_EPS)?;
-        let towards_picture = self
-            .patch_out
-            .forward(&xs)?
-            .reshape(vec![batch, rows, columns, PATCH, PATCH, channels])?
-            .permute([0, 5, 1, 3, 2, 4])?
-            .reshape((batch, channels, height, width))?;
-        towards_picture.to_dtype(DType::F32)?.neg()
+        let towards_picture = self.patch_out.forward(&xs)?.to_dtype(DType::F32)?;
+        picture_of_channel_last(&towards_picture, (rows, columns), PATCH)?.neg()
     }
 }
 
