@@ -20,6 +20,9 @@ pub enum Error {
     UnknownModel(String),
     #[error("the model reads {context_tokens} tokens, and the prompt has {prompt_tokens}")]
     ContextTooLong { context_tokens: usize, prompt_tokens: usize },
+    /// As above, found by the model: its cache holds less than its context.
+    #[error("{0}")]
+    PromptTooLong(String),
     /// Found wrong by the model itself; the text is safe to show.
     #[error("the model cannot do that")]
     RefusedByModel(String),
@@ -54,6 +57,7 @@ impl Error {
     /// What a caller is told of a run that failed.
     pub fn of_failure(code: &str, detail: String, is_retryable: bool) -> Self {
         match code {
+            "context_too_long" => Self::PromptTooLong(detail),
             _ if !is_retryable => Self::RefusedByModel(detail),
             "draining" => Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_DRAIN_MS },
             "model_not_loaded" | "out_of_memory" => {

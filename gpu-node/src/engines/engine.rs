@@ -74,6 +74,9 @@ pub enum EngineError {
     /// The caller asked for something this model cannot do; the text is safe to show.
     #[error("{0}")]
     InvalidInput(String),
+    /// More words than the model or its cache has room for; the text is safe to show.
+    #[error("{0}")]
+    TooLong(String),
     #[error("out of memory: {0}")]
     OutOfMemory(String),
     #[error("{0}")]

@@ -22,7 +22,10 @@ impl IntoResponse for Error {
             Self::MalformedJson(_) | Self::MalformedForm(_) | Self::BodyCutShort => {
                 (StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest)
             }
-            Self::InvalidFields(_) | Self::ContextTooLong { .. } | Self::RefusedByModel(_) => {
+            Self::InvalidFields(_)
+            | Self::ContextTooLong { .. }
+            | Self::PromptTooLong(_)
+            | Self::RefusedByModel(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest)
             }
             Self::UnsupportedMediaType | Self::NeitherFormNorJson => {

@@ -104,6 +104,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let (code, is_retryable) = match &error {
             EngineError::InvalidInput(_) => ("invalid_input", false),
+            EngineError::TooLong(_) => ("context_too_long", false),
             EngineError::OutOfMemory(_) => ("out_of_memory", true),
             EngineError::Failed(_) => ("engine_failed", true),
             // An engine that stops although nobody asked it to.

@@ -67,6 +67,9 @@ pub trait Language: Tokenize {
     /// Whether the chat template reads the variable.
     fn template_reads(&self, variable: &str) -> bool;
 
+    /// The tokens that end a thought which the template began.
+    fn end_of_thought(&self) -> std::result::Result<Vec<u32>, LanguageError>;
+
     /// The conversation up to where the model goes on.
     fn encode_chat(&self, order: &ChatOrder) -> std::result::Result<ChatTokens, LanguageError>;
 

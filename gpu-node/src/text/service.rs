@@ -61,9 +61,14 @@ pub fn prepare_chat(
     mut order: ChatOrder,
 ) -> Result<Prepared> {
     fill_template(language, &mut order)?;
-    let ChatTokens { tokens, begins_in_thought } =
+    let ChatTokens { mut tokens, mut begins_in_thought } =
         language.encode_chat(&order).map_err(|error| explain(error, "/messages"))?;
     let constraint = language.constrain(&order).map_err(|error| explain(error, "/tools"))?;
+    if constraint.is_some() && begins_in_thought {
+        // What must have a form is the answer, so the thought that the template opened ends before it begins.
+        tokens.extend(language.end_of_thought().map_err(|error| explain(error, "/messages"))?);
+        begins_in_thought = false;
+    }
     let reader = |_| Some(language.reader(&order, begins_in_thought));
     let readers = (0..order.generation.choices).map(reader).collect();
     let prompt = ModelPrompt { tokens, constraint, continues: false };
@@ -98,6 +103,11 @@ fn explain(error: LanguageError, pointer: &str) -> Error {
 
 /// Gives the template what it can read, and refuses what it would not look at.
 fn fill_template(language: &dyn Language, order: &mut ChatOrder) -> Result<()> {
+    const GIVEN: [&str; 4] = ["messages", "tools", "documents", "add_generation_prompt"];
+    if let Some(name) = order.template_values.keys().find(|name| GIVEN.contains(&name.as_str())) {
+        let pointer = format!("/chat_template_kwargs/{name}");
+        return Err(wrong(&pointer, "conflict", "is set by the request itself"));
+    }
     if let Some(name) = order.template_values.keys().find(|name| !language.template_reads(name)) {
         let pointer = format!("/chat_template_kwargs/{name}");
         return Err(wrong(&pointer, "unknown", "is not read by the model's chat template"));

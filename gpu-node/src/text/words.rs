@@ -79,6 +79,24 @@ impl Language for ModelLanguage {
         sources.into_iter().flatten().any(|source| names(source, variable))
     }
 
+    fn end_of_thought(&self) -> Result<Vec<u32>, LanguageError> {
+        let vocabulary = &self.words.vocabulary;
+        let Some((_, close)) = mark_where(|open| {
+            self.words
+                .template
+                .as_ref()
+                .is_some_and(|template| template.source(false).contains(open))
+        }) else {
+            return Ok(Vec::new());
+        };
+        let mut tokens = match vocabulary.token(close) {
+            Some(token) => vec![token],
+            None => vocabulary.encode(close).map_err(explain)?,
+        };
+        tokens.extend(vocabulary.encode("\n\n").map_err(explain)?);
+        Ok(tokens)
+    }
+
     fn encode_chat(&self, order: &ChatOrder) -> Result<ChatTokens, LanguageError> {
         let template = self.words.template.as_ref().ok_or(LanguageError::NoTemplate)?;
         let can_call = order.tool_choice != ToolChoice::None && !order.callable.is_empty();

@@ -11,7 +11,8 @@ use crate::{
         grammar::GrammarCompiler,
         vocabulary::{ChatTemplate, Vocabulary},
     },
-    text::{Generation, SamplingWishes},
+    registry::TextDefaults,
+    text::{Generation, SamplingWishes, prepare_chat},
 };
 
 fn words(template: Option<&str>) -> Words {
@@ -186,6 +187,29 @@ fn a_format_that_no_answer_could_follow_is_refused_before_the_lane_sees_it() {
     }
     let schema = Constraint::JsonSchema(json!({ "type": "object" }));
     assert_eq!(language.constrain(&order(schema.clone())), Ok(Some(schema)));
+}
+
+#[test]
+fn an_answer_with_a_form_begins_after_the_thought_that_the_template_opened() {
+    let source = "{{ messages[0].content }}<think>";
+    let words = Words {
+        template: Some(ChatTemplate::from_source(source, Vec::new()).unwrap()),
+        ..words(None)
+    };
+    let language = ModelLanguage::new(Arc::new(words), None);
+    let defaults: TextDefaults = toml::from_str("").unwrap();
+    let free = ChatOrder { tools: Vec::new(), callable: Vec::new(), ..ask() };
+    let formed = ChatOrder { format: Some(Constraint::JsonObject), ..free.clone() };
+    let text = |order: &ChatOrder| {
+        let mut prepared = prepare_chat(&language, &defaults, order.clone()).unwrap();
+        let said = prepared.readers[0].as_mut().unwrap().read("{} ");
+        (language.decode(&prepared.input.prompt), said)
+    };
+    let thought = vec![AnswerPart::Reasoning("{} ".to_owned())];
+    assert_eq!(text(&free), ("What time is it?<think>".to_owned(), thought));
+    let (prompt, said) = text(&formed);
+    assert_eq!(prompt, "What time is it?<think></think>\n\n");
+    assert!(matches!(&said[..], [AnswerPart::Content(text)] if text.starts_with("{}")), "{said:?}");
 }
 
 #[test]

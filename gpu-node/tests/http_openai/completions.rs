@@ -46,6 +46,22 @@ async fn a_prompt_may_be_text_or_tokens_or_several_of_either() {
 }
 
 #[tokio::test]
+async fn a_request_with_more_prompts_than_places_waits_for_its_own() {
+    let node = TestNode::with_texts();
+    let prompts: Vec<String> = (0..100).map(|number| format!("say {number}")).collect();
+    node.texts.limit(3);
+    let body = node.post(COMPLETIONS, &completion("", json!({ "prompt": prompts }))).await.json();
+    let texts: Vec<&str> =
+        body["choices"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(texts, expected);
+    node.texts.refuse(1);
+    let refused =
+        node.post(COMPLETIONS, &completion("", json!({ "prompt": ["say x", "say y"] }))).await;
+    refused.openai_error(429, "rate_limit_exceeded");
+}
+
+#[tokio::test]
 async fn echo_gives_the_prompt_back_before_the_answer() {
     let node = TestNode::with_texts();
     for prompt in [json!("say x"), json!([115, 97, 121, 32, 120])] {

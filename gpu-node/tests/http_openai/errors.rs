@@ -154,6 +154,8 @@ async fn every_rule_of_a_chat_request_names_its_parameter() {
         ),
         (json!({ "response_format": { "type": "regex" } }), "response_format.pattern"),
         (json!({ "response_format": strict }), "response_format.json_schema.schema"),
+        (json!({ "tools": [] }), "tools"),
+        (json!({ "chat_template_kwargs": { "messages": [] } }), "chat_template_kwargs.messages"),
         (json!({ "store": true }), "store"),
         (json!({ "service_tier": "flex" }), "service_tier"),
         (json!({ "modalities": ["text", "audio"] }), "modalities"),

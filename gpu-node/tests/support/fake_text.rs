@@ -31,6 +31,8 @@ pub struct TextScript {
     inputs: Mutex<Vec<TextInput>>,
     is_full: AtomicUsize,
     running: watch::Sender<usize>,
+    /// Requests that may run at once; 0 is any number.
+    places: AtomicUsize,
 }
 
 impl TextScript {
@@ -43,6 +45,11 @@ impl TextScript {
     pub fn last(&self) -> (String, TextInput) {
         let input = self.inputs.lock().unwrap().last().cloned().expect("nothing was asked");
         (prompt_text(&input), input)
+    }
+
+    /// Only so many run at once from now on.
+    pub fn limit(&self, places: usize) {
+        self.places.store(places, Ordering::SeqCst);
     }
 
     /// The next requests find no place.
@@ -102,6 +109,10 @@ impl Language for Bytes {
 
     fn template_reads(&self, variable: &str) -> bool {
         variable == "enable_thinking"
+    }
+
+    fn end_of_thought(&self) -> Result<Vec<u32>, LanguageError> {
+        self.encode("</think>")
     }
 
     fn encode_chat(&self, order: &ChatOrder) -> Result<ChatTokens, LanguageError> {
@@ -202,6 +213,10 @@ impl TextRunner for FakeTextRunner {
                 self.0.is_full.store(count - 1, Ordering::SeqCst);
                 return Err(Refused::Full { retry_after_ms: 2_500 });
             }
+        }
+        let places = self.0.places.load(Ordering::SeqCst);
+        if places > 0 && *self.0.running.borrow() >= places {
+            return Err(Refused::Full { retry_after_ms: 2_500 });
         }
         self.0.inputs.lock().unwrap().push(input.clone());
         let (sender, events) = mpsc::unbounded_channel();

@@ -57,7 +57,7 @@ pub(super) fn describe(error: &Error) -> (StatusCode, ErrorAnswer) {
         Error::RefusedByModel(text) => {
             (StatusCode::BAD_REQUEST, detail(text.clone(), invalid, None, Some("invalid_value")))
         }
-        Error::ContextTooLong { .. } => {
+        Error::ContextTooLong { .. } | Error::PromptTooLong(_) => {
             plain(StatusCode::BAD_REQUEST, invalid, Some("context_length_exceeded"))
         }
         Error::UnknownModel(name) => {

@@ -175,7 +175,7 @@ impl Batch {
             return Err(EngineError::InvalidInput("the prompt is empty".to_owned()));
         }
         if prompt_tokens >= limit {
-            return Err(EngineError::InvalidInput(format!(
+            return Err(EngineError::TooLong(format!(
                 "the prompt has {prompt_tokens} tokens, this model reads {limit} with the answer"
             )));
         }

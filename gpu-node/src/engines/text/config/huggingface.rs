@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Biases, DecoderConfig, ExpertsConfig, LayerConfig, Rope, RopeScaling, rope::yarn_attention,
+    Biases, DecoderConfig, ExpertsConfig, LayerConfig, Rope, RopeScaling, check_sizes,
+    rope::yarn_attention,
 };
 use crate::engines::config_file::ConfigFile;
 
@@ -53,8 +54,10 @@ impl DecoderConfig {
             Family::Qwen2 => true,
             _ => file.get("attention_bias", false)?,
         };
+        let vocab_size = file.require("vocab_size")?;
+        check_sizes(file.require("num_hidden_layers")?, vocab_size)?;
         Ok(Self {
-            vocab_size: file.require("vocab_size")?,
+            vocab_size,
             hidden,
             heads,
             kv_heads,

@@ -3,7 +3,20 @@
 mod huggingface;
 mod rope;
 
+use candle_core::{Result, bail};
 pub use rope::{Rope, RopeScaling};
+
+/// More than any model has: what follows allocates by these numbers, and a file may say anything.
+const LAYERS_MAX: usize = 1024;
+const VOCAB_SIZE_MAX: usize = 4 << 20;
+
+/// Refuses a number of layers or tokens that no model has.
+pub(super) fn check_sizes(layers: usize, vocab_size: usize) -> Result<()> {
+    if layers > LAYERS_MAX || vocab_size > VOCAB_SIZE_MAX {
+        bail!("{layers} layers and {vocab_size} tokens are more than any model has");
+    }
+    Ok(())
+}
 
 /// What one decoder of the Llama, Mistral and Qwen families computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,5 +83,17 @@ impl DecoderConfig {
     /// Width of all key heads together.
     pub fn key_width(&self) -> usize {
         self.kv_heads * self.head_width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_model_has_are_refused() {
+        assert!(check_sizes(126, 262_144).is_ok());
+        assert!(check_sizes(4_000_000_000, 100).is_err());
+        assert!(check_sizes(4, 4_000_000_000).is_err());
     }
 }

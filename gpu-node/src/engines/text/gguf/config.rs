@@ -4,7 +4,7 @@ use candle_core::{Result, bail};
 
 use super::{file::GgufFile, header::Value};
 use crate::engines::text::config::{
-    Biases, DecoderConfig, ExpertsConfig, LayerConfig, Rope, RopeScaling,
+    Biases, DecoderConfig, ExpertsConfig, LayerConfig, Rope, RopeScaling, check_sizes,
 };
 
 /// Keys of tokens that end an answer.
@@ -43,6 +43,7 @@ impl GgufFile {
         let Some(&[width, vocab_size]) = self.dims("token_embd.weight") else {
             bail!("`token_embd.weight` is missing or no matrix")
         };
+        check_sizes(self.size("block_count")?, vocab_size)?;
         if width != hidden {
             bail!("`token_embd.weight` is {width} wide instead of {hidden}")
         }

@@ -217,8 +217,10 @@ fn shapes_that_are_not_computed_are_refused_by_name() {
     let layers = llama().bytes();
     let at = layers.windows(17).position(|bytes| bytes == b"llama.block_count").unwrap() + 21;
     let mut layers = layers;
-    layers[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(refusal(open(&layers).and_then(|file| file.config())).contains("less than"));
+    for (count, reason) in [(9, "less than"), (u32::MAX, "more than any model")] {
+        layers[at..at + 4].copy_from_slice(&count.to_le_bytes());
+        assert!(refusal(open(&layers).and_then(|file| file.config())).contains(reason));
+    }
 }
 
 #[test]

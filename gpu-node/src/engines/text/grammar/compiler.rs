@@ -66,7 +66,9 @@ impl GrammarCompiler {
             }
         };
         let parser = self.factory.create_parser(grammar).map_err(|error| fault(kind, &error))?;
-        let matcher = Matcher::new(Ok(parser));
+        let mut matcher = Matcher::new(Ok(parser));
+        // The first step shows whether it can be followed at all, and takes longest: better here than in a lane.
+        matcher.compute_mask().map_err(|error| fault(kind, &error))?;
         self.kept().keep(key, matcher.deep_clone());
         Ok(Grammar::new(matcher))
     }

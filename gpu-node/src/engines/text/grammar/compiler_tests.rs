@@ -278,6 +278,16 @@ fn constraints_made_to_cost_much_end_soon() {
 }
 
 #[test]
+fn what_cannot_be_followed_is_refused_before_the_first_token() {
+    let (_, compiler) = compiler("byte-level");
+    let constraint = Constraint::JsonSchema(json!({"$ref": "#"}));
+    let Err(EngineError::InvalidInput(fault)) = compiler.compile(&constraint) else {
+        panic!("{constraint:?} was taken");
+    };
+    assert!(fault.contains("cannot be used"), "{fault}");
+}
+
+#[test]
 fn recursive_schemas_work() {
     let (vocabulary, compiler) = compiler("byte-level");
     let schema = json!({

@@ -1,6 +1,6 @@
 //! A grammar on its way through one answer.
 
-use llguidance::{Matcher, api::StopReason};
+use llguidance::Matcher;
 
 use crate::engines::{EngineError, text::sampling::TokenMask};
 
@@ -24,7 +24,11 @@ impl Grammar {
     pub fn mask(&mut self) -> Result<TokenMask, EngineError> {
         match self.matcher.compute_mask_or_eos() {
             Ok(mask) => Ok(TokenMask::from_words(mask.into())),
-            Err(error) => Err(self.failed(&error)),
+            // Every token so far was allowed, so it is the grammar that asks for too much.
+            Err(error) => Err(EngineError::InvalidInput(format!(
+                "the grammar is too complex to be followed: {}",
+                first_line(&error)
+            ))),
         }
     }
 
@@ -71,15 +75,11 @@ impl Grammar {
     }
 
     fn failed(&self, error: &dyn std::fmt::Display) -> EngineError {
-        match self.matcher.stop_reason() {
-            StopReason::LexerTooComplex | StopReason::ParserTooComplex => {
-                EngineError::InvalidInput("the grammar is too complex to be followed".into())
-            }
-            _ => {
-                let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default();
-                EngineError::Failed(format!("the answer left its grammar: {line}"))
-            }
-        }
+        EngineError::Failed(format!("the answer left its grammar: {}", first_line(error)))
     }
+}
+
+/// What follows is a trace, for nobody outside.
+fn first_line(error: &dyn std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -38,6 +38,8 @@ pub struct ToolCallParser {
     opening: String,
     /// Whether the open call was announced.
     is_announced: bool,
+    /// Whether any of its arguments came; clients parse what comes, and nothing is no JSON.
+    has_arguments: bool,
     calls: usize,
 }
 
@@ -51,6 +53,7 @@ impl ToolCallParser {
             held: String::new(),
             opening: String::new(),
             is_announced: false,
+            has_arguments: false,
             calls: 0,
         }
     }
@@ -168,18 +171,23 @@ impl ToolCallParser {
             scanner.name().filter(|name| self.dialect != ToolDialect::Llama || is_known(name));
         if let Some(name) = name.filter(|_| progress != Progress::Broken || self.is_announced) {
             if !self.is_announced {
-                self.is_announced = true;
+                (self.is_announced, self.has_arguments) = (true, false);
                 pieces.push(ToolPiece::Call { index: self.calls, name: name.to_owned() });
                 self.calls += 1;
             }
             let text = scanner.take_arguments();
             if !text.is_empty() {
+                self.has_arguments = true;
                 pieces.push(ToolPiece::Arguments { index: self.calls - 1, text });
             }
         }
         match progress {
             Progress::More => false,
             Progress::Done if self.is_announced => {
+                if !self.has_arguments {
+                    let text = "{}".to_owned();
+                    pieces.push(ToolPiece::Arguments { index: self.calls - 1, text });
+                }
                 self.opening.clear();
                 self.state = State::Between;
                 true

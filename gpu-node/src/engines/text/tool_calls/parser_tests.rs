@@ -57,7 +57,7 @@ const CASES: &[Case] = &[
     (HERMES, "<tool_call>\nnot json\n</tool_call>", "<tool_call>not json\n</tool_call>", &[]),
     (HERMES, "<tool_call>{\"name\": \"clock\", \"arguments\": {\"zo", "", &[("clock", "{\"zo")]),
     (HERMES, "a <tool_call>{\"na", "a <tool_call>{\"na", &[]),
-    (HERMES, "<tool_call>{\"name\": \"clock\"}</tool_call>", "", &[("clock", "")]),
+    (HERMES, "<tool_call>{\"name\": \"clock\"}</tool_call>", "", &[("clock", "{}")]),
     (
         HERMES,
         "<tool_call>{\"name\": \"clock\", \"arguments\": \"{\\\"zone\\\": 1}\"}</tool_call>",
@@ -138,6 +138,17 @@ fn the_name_comes_before_the_arguments_and_they_come_as_they_are_written() {
     assert_eq!(parser.push(" 1}"), arguments(" 1}"));
     assert!(parser.push("}\n</tool_call>").is_empty());
     assert!(parser.finish().is_empty());
+}
+
+#[test]
+fn a_call_without_arguments_is_given_empty_ones() {
+    for answer in [
+        "<tool_call>\n{\"name\": \"clock\"}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>",
+    ] {
+        let calls = vec![("clock".to_owned(), "{}".to_owned())];
+        assert_eq!(read(HERMES, &[answer]), (String::new(), calls), "{answer}");
+    }
 }
 
 #[test]

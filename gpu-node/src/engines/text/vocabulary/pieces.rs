@@ -54,6 +54,12 @@ impl Pieces {
 
         let vocabulary = tokenizer.get_vocab(true);
         let length = vocabulary.values().max().map_or(0, |&highest| highest as usize + 1);
+        // Ids may have gaps, but a file that names one far away would have memory for all before it.
+        if length > 4 * vocabulary.len() + 65_536 {
+            let count = vocabulary.len();
+            let reason = format!("tokenizer: {count} tokens with ids up to {length}");
+            return Err(EngineError::Failed(reason));
+        }
         let mut texts: Vec<Option<&str>> = vec![None; length];
         for (text, &id) in &vocabulary {
             texts[id as usize] = Some(text);

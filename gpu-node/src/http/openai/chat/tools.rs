@@ -19,6 +19,7 @@ pub(super) fn is_name(text: &str) -> bool {
 
 /// Reads `tools`.
 pub(super) fn read_tools(fields: &mut Fields<'_, '_>) -> Vec<Tool> {
+    reject_empty(fields);
     let tools = fields.each("tools", |item| item.object(read_tool).flatten());
     if tools.len() > TOOLS_MAX {
         fields.reject("tools", "too_long", format!("must have at most {TOOLS_MAX} tools"));
@@ -96,6 +97,7 @@ fn read_named(fields: &mut Fields<'_, '_>, tools: &[Tool]) -> Called {
                 allowed.require("mode");
                 let mode = allowed.word("mode", &["auto", "required"], "");
                 allowed.require("tools");
+                reject_empty(allowed);
                 let callable = allowed.each("tools", |item| {
                     item.object(|tool| {
                         tool.require("type");
@@ -128,6 +130,15 @@ fn read_function_name(fields: &mut Fields<'_, '_>, tools: &[Tool]) -> String {
         name
     });
     name.unwrap_or_default()
+}
+
+/// An empty list would leave a demanded call without anything to call.
+fn reject_empty(fields: &mut Fields<'_, '_>) {
+    if let Some(mut item) = fields.item("tools")
+        && item.value.as_array().is_some_and(Vec::is_empty)
+    {
+        item.reject("empty", "must not be empty");
+    }
 }
 
 fn reject_unknown(item: &mut Item<'_, '_>) {

@@ -1,5 +1,6 @@
 //! A whole completion.
 
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde_json::Value;
 use shared::node::text::{Completion, CompletionChoice, CompletionLogprobs, FinishReason, Usage};
 
@@ -58,18 +59,23 @@ impl Continuation {
     }
 }
 
+/// Begins with one prompt when it is polled.
+pub(super) type Start = BoxFuture<'static, Result<TextAnswer>>;
+
+/// Prompts of one request that run at once: many more would take every place of the model.
+pub(super) const PROMPTS_AT_ONCE: usize = 16;
+
 /// Waits for the end of every continuation; where more were made than are kept, the likeliest stay.
-pub(super) async fn collect(assembly: Assembly, answers: Vec<TextAnswer>) -> Result<Completion> {
+pub(super) async fn collect(assembly: Assembly, starts: Vec<Start>) -> Result<Completion> {
     let mut usage = Usage::default();
-    let mut choices = Vec::with_capacity(answers.len() * assembly.kept);
-    for (prompt, mut answer) in answers.into_iter().enumerate() {
-        let mut made: Vec<Continuation> =
-            (0..assembly.made).map(|_| Continuation::default()).collect();
-        while let Some(event) = answer.next().await {
-            let event = event?;
-            count(&mut usage, &event);
-            add(&mut made, event);
-        }
+    let mut choices = Vec::with_capacity(starts.len() * assembly.kept);
+    let made = assembly.made;
+    let runs: Vec<BoxFuture<'static, _>> =
+        starts.into_iter().map(|start| run(start, made).boxed()).collect();
+    let mut runs = stream::iter(runs).buffered(PROMPTS_AT_ONCE).enumerate();
+    while let Some((prompt, run)) = runs.next().await {
+        let (mut made, events) = run?;
+        events.iter().for_each(|event| count(&mut usage, event));
         if assembly.made > assembly.kept {
             // Stable, so that of two equally likely ones the first is kept.
             made.sort_by(|left, right| right.mean_logprob().total_cmp(&left.mean_logprob()));
@@ -89,6 +95,20 @@ pub(super) async fn collect(assembly: Assembly, answers: Vec<TextAnswer>) -> Res
         }
     }
     Ok(assembly.completion(choices, Some(Some(usage))))
+}
+
+/// Runs one prompt to its end: its continuations, and the events that tell of tokens.
+async fn run(start: Start, made: usize) -> Result<(Vec<Continuation>, Vec<AnswerEvent>)> {
+    let mut made: Vec<Continuation> = (0..made).map(|_| Continuation::default()).collect();
+    let (mut answer, mut events) = (start.await?, Vec::new());
+    while let Some(event) = answer.next().await {
+        let event = event?;
+        if !matches!(event, AnswerEvent::More { .. }) {
+            events.push(event.clone());
+        }
+        add(&mut made, event);
+    }
+    Ok((made, events))
 }
 
 fn add(made: &mut [Continuation], event: AnswerEvent) {

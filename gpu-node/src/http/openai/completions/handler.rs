@@ -1,9 +1,12 @@
 //! The handler of `POST /v1/completions`.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{extract::State, response::Response};
+use tokio::time;
 
 use super::{
-    answer::{Assembly, collect},
+    answer::{Assembly, Start, collect},
     read_completion,
     stream::CompletionStream,
 };
@@ -21,6 +24,9 @@ use crate::{
     text::{CompletionOrder, Language, Prompt, TextAnswer, start_completion},
 };
 
+/// A place for a later prompt of the same request is free as soon as an earlier one has ended.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// `POST /v1/completions`: the continuations of every prompt, whole or as a stream.
 pub async fn create_completion(
     State(state): State<AppState>,
@@ -36,28 +42,39 @@ pub async fn create_completion(
         wants_logprobs: call.wants_logprobs,
         echoed: echoed(&call.prompts, call.echo, &*language),
     };
-    let mut answers: Vec<TextAnswer> = Vec::with_capacity(call.prompts.len());
-    for prompt in call.prompts {
+    let starts = call.prompts.into_iter().enumerate().map(|(index, prompt)| -> Start {
+        let (state, model, language) = (state.clone(), call.model.clone(), language.clone());
         let order = CompletionOrder { prompt, generation: call.generation.clone() };
-        let language = language.clone();
-        answers.push(start_completion(text, language, &state.open_answers, order).await?);
-    }
+        Box::pin(async move { start(&state, &model, language, order, index > 0).await })
+    });
+    let starts: Vec<Start> = starts.collect();
     if !call.streaming.is_wanted {
-        let completion = collect(assembly, answers).await?;
+        let completion = collect(assembly, starts).await?;
         return Ok(answer(&completion, &without_effect));
     }
+    let mut stream = CompletionStream::new(assembly, starts, call.streaming.include_usage);
     // Until here a failure has a status of its own, and another node can be asked.
-    let mut first = Vec::with_capacity(answers.len());
-    for answer in &mut answers {
-        let event = answer.next().await;
-        let silent = || Error::Internal { cause: "the run said nothing".to_owned() };
-        first.push(event.ok_or_else(silent)?.map_err(Error::from)?);
-    }
-    let mut stream = CompletionStream::new(assembly, answers, call.streaming.include_usage);
-    for (prompt, event) in first.into_iter().enumerate() {
-        stream.take(prompt, event);
-    }
+    stream.begin().await?;
     Ok(with_notes(respond(stream), &without_effect))
+}
+
+/// Begins with one prompt. Only the first of a request is refused when the model is busy: the others wait for it.
+async fn start(
+    state: &AppState,
+    model: &str,
+    language: Arc<dyn Language>,
+    order: CompletionOrder,
+    waits: bool,
+) -> Result<TextAnswer> {
+    let (_, text) = find_text(state, model)?;
+    loop {
+        let begun =
+            start_completion(text, language.clone(), &state.open_answers, order.clone()).await;
+        match begun {
+            Err(Error::QueueFull { .. }) if waits => time::sleep(PAUSE).await,
+            other => return other,
+        }
+    }
 }
 
 fn echoed(prompts: &[Prompt], echo: bool, language: &dyn Language) -> Vec<String> {

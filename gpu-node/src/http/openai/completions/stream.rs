@@ -2,22 +2,22 @@
 
 use futures_util::{
     StreamExt,
-    stream::{self, BoxStream, SelectAll},
+    stream::{self, BoxStream},
 };
 use shared::node::text::{CompletionChoice, Usage};
 
-use super::answer::{Assembly, Scores, count, finish_reason, text_of};
+use super::answer::{Assembly, PROMPTS_AT_ONCE, Scores, Start, count, finish_reason, text_of};
 use crate::{
+    error::{Error, Result},
     http::openai::events::{Outbox, Streamed},
-    scheduler::Failure,
     text::{AnswerEvent, TextAnswer},
 };
 
-type Numbered = (usize, Result<AnswerEvent, Failure>);
+type Numbered = (usize, Result<AnswerEvent>);
 
 pub(super) struct CompletionStream {
     assembly: Assembly,
-    answers: SelectAll<BoxStream<'static, Numbered>>,
+    events: BoxStream<'static, Numbered>,
     include_usage: bool,
     usage: Usage,
     scores: Vec<Scores>,
@@ -25,21 +25,28 @@ pub(super) struct CompletionStream {
 }
 
 impl CompletionStream {
-    pub(super) fn new(assembly: Assembly, answers: Vec<TextAnswer>, include_usage: bool) -> Self {
-        let scores = (0..answers.len() * assembly.kept).map(|_| Scores::default()).collect();
-        let numbered = |(prompt, answer): (usize, TextAnswer)| {
-            stream::unfold(answer, move |mut answer| async move {
-                answer.next().await.map(|event| ((prompt, event), answer))
-            })
-            .boxed()
+    pub(super) fn new(assembly: Assembly, starts: Vec<Start>, include_usage: bool) -> Self {
+        let scores = (0..starts.len() * assembly.kept).map(|_| Scores::default()).collect();
+        let numbered = |(prompt, start): (usize, Start)| {
+            stream::once(start).flat_map(said).map(move |event| (prompt, event)).boxed()
         };
-        let answers = answers.into_iter().enumerate().map(numbered).collect();
+        let events = stream::iter(starts.into_iter().enumerate().map(numbered))
+            .flatten_unordered(PROMPTS_AT_ONCE)
+            .boxed();
         let (usage, outbox) = (Usage::default(), Outbox::default());
-        Self { assembly, answers, include_usage, usage, scores, outbox }
+        Self { assembly, events, include_usage, usage, scores, outbox }
+    }
+
+    /// Waits for the first word of any prompt.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        let silent = || Error::Internal { cause: "the run said nothing".to_owned() };
+        let (prompt, event) = self.events.next().await.ok_or_else(silent)?;
+        self.take(prompt, event?);
+        Ok(())
     }
 
     /// Puts what an event of that prompt says into chunks.
-    pub(super) fn take(&mut self, prompt: usize, event: AnswerEvent) {
+    fn take(&mut self, prompt: usize, event: AnswerEvent) {
         count(&mut self.usage, &event);
         let first = prompt * self.assembly.kept;
         match event {
@@ -84,15 +91,26 @@ impl CompletionStream {
     }
 }
 
+/// All that one prompt's run says, or why it did not begin.
+fn said(begun: Result<TextAnswer>) -> BoxStream<'static, Result<AnswerEvent>> {
+    match begun {
+        Ok(answer) => stream::unfold(answer, |mut answer| async move {
+            answer.next().await.map(|event| (event.map_err(Error::from), answer))
+        })
+        .boxed(),
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    }
+}
+
 impl Streamed for CompletionStream {
     fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
     async fn advance(&mut self) {
-        match self.answers.next().await {
+        match self.events.next().await {
             Some((prompt, Ok(event))) => self.take(prompt, event),
-            Some((_, Err(failure))) => self.outbox.fail(&failure.into()),
+            Some((_, Err(error))) => self.outbox.fail(&error),
             None => {
                 if self.include_usage {
                     let usage = Some(Some(self.usage));

@@ -7,6 +7,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::BLOCK_TOKENS;
 use crate::engines::text::{config::DecoderConfig, decoder::pass::last_seen, model::SequenceRows};
 
+/// Tokens whose keys and values one group copies out of the cache, those that fill up shorter sequences included.
+const GATHERED_TOKENS: usize = 128 * 1024;
+
 /// What all layers must know about a pass.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -19,7 +22,7 @@ pub(super) struct Batch {
     pub(super) order: Tensor,
 }
 
-/// Sequences with equally many new rows. Those with one, which go on, are a group; each prompt is one.
+/// Sequences with equally many new rows. Those with one, which go on, are in few groups; each prompt is one.
 #[derive(Debug)]
 pub(super) struct Group {
     /// The group's rows in the pass.
@@ -107,8 +110,18 @@ fn grouped<'a, 'b>(
         }
         first += sequence.tokens.len();
     }
-    if !single.is_empty() {
-        groups.push(single);
+    // One long sequence would fill up all others: those of like length go together, as many as fit.
+    single.sort_by_key(|member| new_positions(member.sequence).end);
+    let mut group: Vec<Member<'a, 'b>> = Vec::new();
+    for member in single {
+        let longest = new_positions(member.sequence).end;
+        if !group.is_empty() && (group.len() + 1) * longest > GATHERED_TOKENS {
+            groups.push(std::mem::take(&mut group));
+        }
+        group.push(member);
+    }
+    if !group.is_empty() {
+        groups.push(group);
     }
     groups
 }
@@ -157,5 +170,25 @@ impl Group {
     /// `(sequences, 1, 1, rows each, tokens)`.
     pub(super) fn mask(&self, window: Option<usize>) -> Option<&Tensor> {
         self.masks.iter().find(|(of, _)| *of == window).map(|(_, mask)| mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::text::model::WantedLogits;
+
+    #[test]
+    fn a_long_sequence_does_not_fill_up_the_short_ones() {
+        let row =
+            |start| SequenceRows { tokens: &[1], start, blocks: &[], wanted: WantedLogits::Last };
+        let mut sequences: Vec<SequenceRows<'_>> = (0..100).map(|_| row(999)).collect();
+        sequences.push(row(119_999));
+        let groups = grouped(&sequences, &[]);
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [100, 1]);
+        let many: Vec<SequenceRows<'_>> = (0..3).map(|_| row(60_000)).collect();
+        let sizes: Vec<usize> = grouped(&many, &[]).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1]);
     }
 }

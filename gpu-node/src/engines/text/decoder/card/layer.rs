@@ -6,7 +6,11 @@ use candle_nn::{
     rotary_emb::rope_thd,
 };
 
-use super::{BLOCK_TOKENS, attention::Attention, batch::Batch};
+use super::{
+    BLOCK_TOKENS,
+    attention::{Attention, SCORES_AT_ONCE},
+    batch::Batch,
+};
 use crate::engines::{
     EngineError,
     text::{
@@ -216,6 +220,7 @@ impl Layer {
                 kv_heads: config.kv_heads,
                 head_width: config.head_width,
                 window,
+                scores_at_once: SCORES_AT_ONCE,
             },
             output: loading.projections(&[part("o", hidden)], query, biases.output)?,
             inner_norm: norm("post_attention_layernorm", hidden)?,
