@@ -14,7 +14,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use shared::limits::{IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
+use shared::limits::{EMBEDDINGS_BODY_MAX_BYTES, IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
 use tokio::{net::TcpListener, time};
 use tower::ServiceBuilder;
 
@@ -85,7 +85,10 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/jobs/{id}/artifacts/{index}", get(jobs::fetch_artifact))
         .route("/v1/chat/completions", post(chat::create_chat_completion))
         .route("/v1/completions", post(completions::create_completion))
-        .route("/v1/embeddings", post(embeddings::create_embeddings))
+        .route(
+            "/v1/embeddings",
+            post(embeddings::create_embeddings).layer(body_limit(EMBEDDINGS_BODY_MAX_BYTES)),
+        )
         .route("/v1/images/generations", post(images::create_image))
         .route("/v1/images/edits", post(images::edit_image).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/models", get(models::list_models))

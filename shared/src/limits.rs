@@ -6,6 +6,9 @@ pub const SCENE_FIELD_MAX_CHARS: usize = 120;
 /// JSON bodies: far above any valid one, far below what costs memory.
 pub const JSON_BODY_MAX_BYTES: usize = 1024 * 1024;
 
+/// Bodies with texts to embed: 2,048 paragraphs at once.
+pub const EMBEDDINGS_BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+
 /// Prompts a node accepts; longer ones would be cut by every text encoder we run.
 pub const PROMPT_MAX_CHARS: usize = 4_000;
 

@@ -90,3 +90,14 @@ async fn what_cannot_be_embedded_is_named() {
     let long = node.post(EMBEDDINGS, &body(json!("x".repeat(CONTEXT_TOKENS + 1)))).await;
     long.openai_error(400, "context_length_exceeded");
 }
+
+#[tokio::test]
+async fn as_many_texts_as_the_table_says_fit_into_a_body() {
+    let node = TestNode::with_texts();
+    let texts = vec!["d".repeat(300); 2048];
+    let answer = node.post(EMBEDDINGS, &body(json!(texts))).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let wide = vec!["d".repeat(600); 2048];
+    let answer = node.post(EMBEDDINGS, &body(json!(wide))).await;
+    answer.openai_error(400, "context_length_exceeded");
+}
