@@ -204,6 +204,41 @@ fn a_picture_is_the_same_again_alone_and_in_a_batch() {
 }
 
 #[test]
+fn jobs_in_one_pass_get_what_each_gets_alone() {
+    let mut engine = pipeline();
+    let jobs = [
+        ImageJob { previews: 1, ..job() },
+        ImageJob { prompt: "blue house".into(), seed: 40, num_images: 2, previews: 1, ..job() },
+        ImageJob { negative_prompt: "the red".into(), seed: 3, previews: 1, ..job() },
+    ];
+    assert!(engine.joins(&[&jobs[0], &jobs[1]], &jobs[2]));
+    for other in [
+        ImageJob { steps: 3, ..jobs[0].clone() },
+        ImageJob { guidance: 1.0, ..jobs[0].clone() },
+        ImageJob { width: 32, ..jobs[0].clone() },
+        ImageJob { num_images: 8, ..jobs[0].clone() },
+    ] {
+        assert!(!engine.joins(&[&jobs[0]], &other), "{other:?}");
+    }
+    for guidance in [5.0, 1.0] {
+        let jobs: Vec<ImageJob> =
+            jobs.iter().map(|job| ImageJob { guidance, ..job.clone() }).collect();
+        let mut heard = [Events::all(), Events::all(), Events::all()];
+        let [a, b, c] = &mut heard;
+        let together = engine.run_together(jobs.clone(), &mut [a, b, c]);
+        for ((job, together), heard) in jobs.into_iter().zip(together).zip(&heard) {
+            let mut alone = Events::all();
+            assert_eq!(together.unwrap(), engine.run(job, &mut alone).unwrap());
+            assert_eq!(heard.seen, alone.seen);
+        }
+    }
+    let mut heard = [Events::all(), Events { seen: Vec::new(), stop_after: 1 }];
+    let [a, b] = &mut heard;
+    let ends = engine.run_together(jobs[..2].to_vec(), &mut [a, b]);
+    assert!(ends[0].is_ok() && matches!(ends[1], Err(EngineError::Cancelled)));
+}
+
+#[test]
 fn a_picture_does_not_depend_on_the_number_of_threads() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -2,6 +2,7 @@
 
 mod denoise;
 mod pixels;
+mod together;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use crate::engines::{Engine, EngineError, Sink};
 pub use denoise::{Denoising, Noise};
 pub(super) use pixels::from_picture;
 use pixels::to_picture;
+use together::fit_together;
 
 /// What one family of models gives; [`Pipeline`] does the rest.
 pub trait LatentModel: Send {
@@ -57,6 +59,20 @@ pub trait LatentModel: Send {
     fn decode(&self, latents: &Tensor) -> candle_core::Result<Tensor>;
 
     fn device(&self) -> &Device;
+
+    /// Conditions of several jobs as the condition of all their pictures, in one pass; `None` for a model that
+    /// runs each job alone.
+    fn join(
+        &self,
+        _conditions: &[Self::Condition],
+    ) -> candle_core::Result<Option<Self::Condition>> {
+        Ok(None)
+    }
+
+    /// Whether [`LatentModel::join`] joins.
+    fn joins(&self) -> bool {
+        false
+    }
 
     /// Whether a run starts from a job's picture; if not, `condition` reads a job's pictures.
     fn starts_from_picture(&self) -> bool {
@@ -153,6 +169,27 @@ impl<M: LatentModel> Pipeline<M> {
     }
 }
 
+impl<M: LatentModel> Pipeline<M> {
+    /// From the latents of a job's pictures to its files.
+    fn finish(
+        &self,
+        job: &ImageJob,
+        latents: &Tensor,
+        [height, width]: [usize; 2],
+    ) -> Result<Vec<EncodedImage>, EngineError> {
+        let model = (self.options.model.as_str(), self.options.revision.as_str());
+        (0..job.num_images)
+            .map(|index| {
+                // One at a time: decoding takes the most memory of a run.
+                let latents = latents.narrow(0, index as usize, 1)?;
+                let picture = to_picture(&self.model.decode(&latents)?.i(0)?)?;
+                let native = [width as u32, height as u32];
+                encode_picture(picture, job, &Origin::new(job, index, model, native))
+            })
+            .collect()
+    }
+}
+
 impl<M: LatentModel> Engine for Pipeline<M> {
     type Input = ImageJob;
     type Event = ImageEvent;
@@ -173,15 +210,18 @@ impl<M: LatentModel> Engine for Pipeline<M> {
             noise: &|draw| self.noise(&job, draw, latent),
         };
         let latents = self.denoise(&denoising, sink)?;
-        let model = (self.options.model.as_str(), self.options.revision.as_str());
-        (0..job.num_images)
-            .map(|index| {
-                // One at a time: decoding takes the most memory of a run.
-                let latents = latents.narrow(0, index as usize, 1)?;
-                let picture = to_picture(&self.model.decode(&latents)?.i(0)?)?;
-                let native = [width as u32, height as u32];
-                encode_picture(picture, &job, &Origin::new(&job, index, model, native))
-            })
-            .collect()
+        self.finish(&job, &latents, native)
+    }
+
+    fn joins(&self, together: &[&ImageJob], next: &ImageJob) -> bool {
+        self.model.joins() && fit_together(together, next)
+    }
+
+    fn run_together(
+        &mut self,
+        jobs: Vec<ImageJob>,
+        sinks: &mut [&mut dyn Sink<ImageEvent>],
+    ) -> Vec<Result<Vec<EncodedImage>, EngineError>> {
+        self.run_joined(&jobs, sinks)
     }
 }

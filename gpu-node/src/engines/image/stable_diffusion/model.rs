@@ -155,4 +155,35 @@ impl LatentModel for StableDiffusion {
     fn device(&self) -> &Device {
         &self.device
     }
+
+    fn join(&self, conditions: &[Guided]) -> candle_core::Result<Option<Guided>> {
+        let Some(guidance) = conditions.first().map(|one| one.guidance) else { return Ok(None) };
+        let texts: Vec<&Tensor> = conditions.iter().map(|one| &one.text).collect();
+        let added: Option<Vec<&Tensor>> = conditions.iter().map(|one| one.added.as_ref()).collect();
+        let halves = guidance.is_some();
+        Ok(Some(Guided {
+            text: join_rows(&texts, halves)?,
+            added: added.map(|added| join_rows(&added, halves)).transpose()?,
+            guidance,
+        }))
+    }
+
+    fn joins(&self) -> bool {
+        true
+    }
+}
+
+/// One after the other; of halves all first ones, then all second ones.
+fn join_rows(parts: &[&Tensor], have_halves: bool) -> candle_core::Result<Tensor> {
+    if !have_halves {
+        return Tensor::cat(parts, 0);
+    }
+    let halves = |second: bool| -> candle_core::Result<Vec<Tensor>> {
+        let half = |part: &&Tensor| {
+            let count = part.dim(0)? / 2;
+            part.narrow(0, if second { count } else { 0 }, count)
+        };
+        parts.iter().map(half).collect()
+    };
+    Tensor::cat(&[halves(false)?, halves(true)?].concat(), 0)
 }
