@@ -230,6 +230,7 @@ async fn the_edges_own_request_is_understood() {
         seed: Some(7),
         stop: vec!["a".to_owned()],
         response_format: Some(ResponseFormat::JsonSchema { json_schema: named }),
+        reasoning_effort: None,
         stream: true,
         stream_options: Some(Default::default()),
     };
