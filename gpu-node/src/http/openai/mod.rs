@@ -12,6 +12,7 @@ mod events;
 mod fields;
 mod generation;
 mod head;
+mod image_parameters;
 pub mod images;
 pub mod models;
 pub mod parameters;

@@ -3,6 +3,8 @@
 
 use Treatment::{Honoured, Limited, NoEffect, Refused};
 
+pub use super::image_parameters::{IMAGE_EDITS, IMAGES};
+
 /// What becomes of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
@@ -23,7 +25,7 @@ pub struct Parameter {
     pub treatment: Treatment,
 }
 
-const fn row(name: &'static str, treatment: Treatment) -> Parameter {
+pub(super) const fn row(name: &'static str, treatment: Treatment) -> Parameter {
     Parameter { name, treatment }
 }
 
@@ -31,7 +33,7 @@ const TEXT_ONLY: &str = "the text models of this node read and write text only";
 const NO_CUSTOM: &str =
     "tools with free-form input are not offered: describe the tool as a function";
 const OLD_FUNCTIONS: &str = "was replaced by `tools` and `tool_choice`: use those";
-const NO_PERSON: &str = "the node keeps nothing about the people behind its callers";
+pub(super) const NO_PERSON: &str = "the node keeps nothing about the people behind its callers";
 const SHARED_PREFIXES: &str = "every request shares the prefixes of all others by their content";
 const PARSED: &str = "what OpenAI's own client adds to an answer that it parsed";
 const GENERATED: &str =
@@ -279,120 +281,6 @@ pub const EMBEDDINGS: &[Parameter] = &[
         ),
     ),
     row("model", Honoured("an embedding model of `GET /v1/models`")),
-    row("user", NoEffect(NO_PERSON)),
-];
-
-const ONE_PICTURE: &str = "a model here makes still pictures of pixels";
-const STEPS: &str = "extra: 1 to 150; the model's own when absent; not with `quality`";
-const METADATA: &str =
-    "extra: with `false` the files do not say how they were made, as they otherwise do";
-const QUALITY: Treatment = Limited(
-    "`auto`, `medium` and `standard`: the model's own steps; `low`: half of them; `high` and `hd`: half as many again; `xhigh` and `max` are refused",
-);
-const PARTIAL_IMAGES: Treatment = Honoured(
-    "0 to 3 of each picture, only with `stream`; always small JPEG files, as their `output_format` says",
-);
-const COUNT: Treatment = Limited(
-    "1 to 8, made as one batch; picture `i` has the seed `seed + i`; in a stream their events are told apart by `index`",
-);
-const FORMAT: Treatment = Limited("`png`, `jpeg` and `webp`");
-const COMPRESSION: Treatment =
-    Honoured("0 to 100, of a JPEG; when absent 92; for PNG and WebP, which lose nothing, only 100");
-const SIZE: Treatment =
-    Honoured("`auto` (the model's own) or `WIDTHxHEIGHT`, sides as the model allows");
-const RESPONSE_FORMAT: Treatment = Limited(
-    "`b64_json`; instead of `url`, the node's own protocol gives each picture at `/v1/jobs/{x-job-id}/artifacts/{index}`, with the same token",
-);
-const IMAGE_MODEL: Treatment = Honoured("required: an image model of `GET /v1/models`");
-const MODERATION: Treatment = Limited("`low`: this node has no moderation model");
-const BACKGROUND: Treatment = Limited("`auto` and `opaque`: no model here paints transparency");
-const PROMPT: Treatment =
-    Honoured("up to 4000 characters; the model reads as far as it was made to");
-
-/// `POST /v1/images/generations`.
-pub const IMAGES: &[Parameter] = &[
-    row("background", BACKGROUND),
-    row("complexity", Refused("no model here plans a picture before it paints")),
-    row("frame_count", Refused(ONE_PICTURE)),
-    row("frame_duration_ms", Refused(ONE_PICTURE)),
-    row(
-        "guidance",
-        Honoured("extra: how strictly to follow the prompt, 0 to 50; the model's own when absent"),
-    ),
-    row("metadata", Honoured(METADATA)),
-    row("model", IMAGE_MODEL),
-    row("moderation", MODERATION),
-    row("n", COUNT),
-    row("negative_prompt", Honoured("extra: what the picture should not show")),
-    row("output_compression", COMPRESSION),
-    row("output_format", FORMAT),
-    row("partial_images", PARTIAL_IMAGES),
-    row("prompt", PROMPT),
-    row("quality", QUALITY),
-    row("response_format", RESPONSE_FORMAT),
-    row("safety_identifier", NoEffect(NO_PERSON)),
-    row(
-        "scheduler",
-        Honoured("extra: a scheduler of the node's own protocol; the model's own when absent"),
-    ),
-    row("seed", Honoured("extra: random when absent, and told with each picture")),
-    row("size", SIZE),
-    row("steps", Honoured(STEPS)),
-    row("stream", Honoured("hanging up cancels the job, streamed or not")),
-    row("style", Refused("no model here was trained for it: say it in the prompt")),
-    row("svg", Refused(ONE_PICTURE)),
-    row("user", NoEffect(NO_PERSON)),
-];
-
-/// `POST /v1/images/edits`, as a form or as JSON.
-pub const IMAGE_EDITS: &[Parameter] = &[
-    row("background", BACKGROUND),
-    row("complexity", Refused("no model here plans a picture before it paints")),
-    row("frame_count", Refused(ONE_PICTURE)),
-    row("frame_duration_ms", Refused(ONE_PICTURE)),
-    row(
-        "guidance",
-        Honoured("extra: how strictly to follow the prompt, 0 to 50; the model's own when absent"),
-    ),
-    row(
-        "image",
-        Honoured(
-            "in a form a PNG, JPEG or WebP file of at most 10 MiB, or several as `image[]`; in JSON the same in base64; how many a model takes is the model's",
-        ),
-    ),
-    row("images", Honoured("for JSON, instead of `image`")),
-    row("images[].file_id", Refused("the node keeps no files")),
-    row("images[].image_url", Limited("a base64 data URL: the node fetches nothing by itself")),
-    row("input_fidelity", Refused("say with `strength` how far a result may go")),
-    row("markup", Refused("no model here reads marks")),
-    row("mask", Refused("no model here fills a marked area: the whole picture is painted anew")),
-    row("metadata", Honoured(METADATA)),
-    row("model", IMAGE_MODEL),
-    row("moderation", MODERATION),
-    row("n", COUNT),
-    row("negative_prompt", Honoured("extra: what the picture should not show")),
-    row("output_compression", COMPRESSION),
-    row("output_format", FORMAT),
-    row("partial_images", PARTIAL_IMAGES),
-    row("prompt", PROMPT),
-    row("quality", QUALITY),
-    row("response_format", RESPONSE_FORMAT),
-    row("safety_identifier", NoEffect(NO_PERSON)),
-    row(
-        "scheduler",
-        Honoured("extra: a scheduler of the node's own protocol; the model's own when absent"),
-    ),
-    row("seed", Honoured("extra: random when absent, and told with each picture")),
-    row("size", SIZE),
-    row("steps", Honoured(STEPS)),
-    row("stream", Honoured("hanging up cancels the job, streamed or not")),
-    row(
-        "strength",
-        Honoured(
-            "extra: how far from the picture a result may go: 0 keeps it, 1 forgets it; the model's own when absent",
-        ),
-    ),
-    row("svg", Refused(ONE_PICTURE)),
     row("user", NoEffect(NO_PERSON)),
 ];
 
