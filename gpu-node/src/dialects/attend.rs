@@ -105,10 +105,8 @@ impl Reporter {
                     }
                 }
                 NodeEvent::Completed { .. } if events.output => self.tell_end().await,
-                event if event.is_end() => {
-                    if events.completed || has_unsent_logs {
-                        self.tell_end().await;
-                    }
+                event if event.is_end() && (events.completed || has_unsent_logs) => {
+                    self.tell_end().await;
                 }
                 _ => {}
             }
