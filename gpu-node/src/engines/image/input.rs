@@ -3,10 +3,13 @@
 use std::io::Cursor;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use image::{ImageFormat, ImageReader, Limits, RgbImage};
-use shared::{errors::FieldError, limits::INPUT_IMAGE_MAX_BYTES};
+use image::{ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType};
+use shared::{
+    errors::FieldError,
+    limits::{IMAGE_SIDE_MAX, INPUT_IMAGE_MAX_BYTES},
+};
 
-/// Pixels on a side: larger ones only cost memory, since every model works on less.
+/// Pixels on a side of a file that is read at all.
 const SIDE_MAX: u32 = 8_192;
 /// What decoding one file may allocate.
 const MEMORY_MAX_BYTES: u64 = 256 << 20;
@@ -61,6 +64,10 @@ fn read_image(file: &str) -> Result<RgbImage, String> {
     limits.max_alloc = Some(MEMORY_MAX_BYTES);
     reader.limits(limits);
     let image = reader.decode().map_err(|error| format!("cannot be read: {error}"))?;
+    // No model works on more, and orders that wait would hold it.
+    let most = IMAGE_SIDE_MAX as u32;
+    let is_larger = image.width().max(image.height()) > most;
+    let image = if is_larger { image.resize(most, most, FilterType::Lanczos3) } else { image };
     Ok(image.to_rgb8())
 }
 
@@ -100,6 +107,13 @@ mod tests {
         assert_eq!(count, 0);
         assert_eq!(pointers, ["/images/0", "/images/1", "/images/2", "/images/3", "/images/4"]);
         assert_eq!(errors[1].1, "must be a PNG, JPEG or WebP file");
+    }
+
+    #[test]
+    fn a_large_picture_is_kept_no_larger_than_any_model_works_on() {
+        let image = read_image(&png(4_096, 64)).unwrap();
+        assert_eq!(image.dimensions(), (2_048, 32));
+        assert_eq!(read_image(&png(2_048, 3)).unwrap().dimensions(), (2_048, 3));
     }
 
     #[test]
