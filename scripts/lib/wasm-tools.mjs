@@ -64,7 +64,7 @@ async function ensureTool(name, version, [crate, ...flags]) {
   const toolchain = capture('rustup', ['--version']) ? { RUSTUP_TOOLCHAIN: pinnedRust() } : {};
   // The cache as working directory and a target folder of its own: this build must not see the project's settings.
   const env = { ...process.env, ...CARGO_BAR, ...LIGHT, ...toolchain, CARGO_TARGET_DIR: BUILD };
-  await step(`${name} ${version}, compiled from crates.io (once per machine)`, (update) =>
+  await step(`${name} ${version}, compiled from source (once per machine)`, (update) =>
     quietly('cargo', ['install', crate, '--version', version, '--root', toolDir(name, version), ...flags], { cwd: CACHE, env, update }),
   );
 }
