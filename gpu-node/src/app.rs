@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -67,6 +67,11 @@ pub fn is_openai(route: &str) -> bool {
     OPENAI_ROUTES.contains(&route.strip_prefix(RUNPOD_OPENAI).unwrap_or(route))
 }
 
+/// Many texts at once are more than other bodies hold.
+fn embed() -> MethodRouter<AppState> {
+    post(embeddings::create_embeddings).layer(body_limit(EMBEDDINGS_BODY_MAX_BYTES))
+}
+
 /// The node's routes, ready to serve.
 pub fn router(state: AppState) -> Router {
     // In the order a request meets them.
@@ -85,10 +90,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/jobs/{id}/artifacts/{index}", get(jobs::fetch_artifact))
         .route("/v1/chat/completions", post(chat::create_chat_completion))
         .route("/v1/completions", post(completions::create_completion))
-        .route(
-            "/v1/embeddings",
-            post(embeddings::create_embeddings).layer(body_limit(EMBEDDINGS_BODY_MAX_BYTES)),
-        )
+        .route("/v1/embeddings", embed())
         .route("/v1/images/generations", post(images::create_image))
         .route("/v1/images/edits", post(images::edit_image).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/models", get(models::list_models))
@@ -110,7 +112,7 @@ fn runpod_routes(state: &AppState) -> Router<AppState> {
     let openai = Router::new()
         .route("/v2/{endpoint}/openai/v1/chat/completions", post(chat::create_chat_completion))
         .route("/v2/{endpoint}/openai/v1/completions", post(completions::create_completion))
-        .route("/v2/{endpoint}/openai/v1/embeddings", post(embeddings::create_embeddings))
+        .route("/v2/{endpoint}/openai/v1/embeddings", embed())
         .route("/v2/{endpoint}/openai/v1/images/generations", post(images::create_image))
         .route("/v2/{endpoint}/openai/v1/images/edits", edits)
         .route("/v2/{endpoint}/openai/v1/models", get(runpod::list_models))

@@ -218,7 +218,7 @@ async fn a_body_that_is_not_json_is_400() {
 async fn a_body_over_its_routes_limit_is_413_and_says_the_limit() {
     let node = TestNode::start();
     let text = "x".repeat(JSON_BODY_MAX_BYTES);
-    let answer = node.post("/v1/embeddings", &json!({ "model": "m", "input": text })).await;
+    let answer = node.post("/v1/completions", &json!({ "model": "m", "prompt": text })).await;
     let error = answer.openai_error(413, "request_too_large");
     assert_eq!(error["message"], "the body must have at most 1048576 bytes");
 
