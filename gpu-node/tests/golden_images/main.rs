@@ -6,6 +6,7 @@ mod flux1;
 mod flux2;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod pipeline;
 mod qwen3_encoder;
 mod run;
 mod schedulers;

@@ -1,0 +1,171 @@
+//! How runs of a pipeline behave: batches, joint passes, threads, pictures to start from, previews, cancellation.
+
+use gpu_node::engines::{
+    Engine, EngineError,
+    image::{ImageEvent, ImageJob, pipeline::Pipeline, stable_diffusion::StableDiffusion},
+};
+use image::{Rgb, RgbImage};
+use shared::node::image::{ImageFormat, SchedulerKind};
+
+use crate::{
+    stable_diffusion::{pictures, pipeline, tiny},
+    support::{Events, job, options},
+};
+
+#[test]
+fn a_picture_is_the_same_again_alone_and_in_a_batch() {
+    let mut engine = pipeline();
+    for scheduler in [SchedulerKind::Ddim, SchedulerKind::EulerAncestral] {
+        let batch = ImageJob { num_images: 3, scheduler, ..job() };
+        let pictures = engine.run(batch.clone(), &mut Events::all()).unwrap();
+        assert_eq!(pictures, engine.run(batch, &mut Events::all()).unwrap());
+        assert_eq!(pictures.iter().map(|picture| picture.seed).collect::<Vec<_>>(), [7, 8, 9]);
+        let alone = ImageJob { seed: 9, scheduler, ..job() };
+        assert_eq!(engine.run(alone, &mut Events::all()).unwrap(), pictures[2..]);
+        assert_ne!(pictures[0].bytes, pictures[1].bytes);
+    }
+}
+
+#[test]
+fn jobs_in_one_pass_get_what_each_gets_alone() {
+    let mut engine = pipeline();
+    let jobs = [
+        ImageJob { previews: 1, ..job() },
+        ImageJob { prompt: "blue house".into(), seed: 40, num_images: 2, previews: 1, ..job() },
+        ImageJob { negative_prompt: "the red".into(), seed: 3, previews: 1, ..job() },
+    ];
+    assert!(engine.joins(&[&jobs[0], &jobs[1]], &jobs[2]));
+    for other in [
+        ImageJob { steps: 3, ..jobs[0].clone() },
+        ImageJob { guidance: 1.0, ..jobs[0].clone() },
+        ImageJob { width: 32, ..jobs[0].clone() },
+        ImageJob { num_images: 8, ..jobs[0].clone() },
+    ] {
+        assert!(!engine.joins(&[&jobs[0]], &other), "{other:?}");
+    }
+    for guidance in [5.0, 1.0] {
+        let jobs: Vec<ImageJob> =
+            jobs.iter().map(|job| ImageJob { guidance, ..job.clone() }).collect();
+        let mut heard = [Events::all(), Events::all(), Events::all()];
+        let [a, b, c] = &mut heard;
+        let together = engine.run_together(jobs.clone(), &mut [a, b, c]);
+        for ((job, together), heard) in jobs.into_iter().zip(together).zip(&heard) {
+            let mut alone = Events::all();
+            assert_eq!(together.unwrap(), engine.run(job, &mut alone).unwrap());
+            assert_eq!(heard.seen, alone.seen);
+        }
+    }
+    let mut heard = [Events::all(), Events { seen: Vec::new(), stop_after: 1 }];
+    let [a, b] = &mut heard;
+    let ends = engine.run_together(jobs[..2].to_vec(), &mut [a, b]);
+    assert!(ends[0].is_ok() && matches!(ends[1], Err(EngineError::Cancelled)));
+}
+
+#[test]
+fn a_picture_does_not_depend_on_the_number_of_threads() {
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| pipeline().run(job(), &mut Events::all()).unwrap())
+    };
+    assert_eq!(run(1), run(5));
+}
+
+#[test]
+fn every_scheduler_and_format_gives_a_picture_of_the_asked_size() {
+    let mut engine = pipeline();
+    for scheduler in [
+        SchedulerKind::Ddim,
+        SchedulerKind::Euler,
+        SchedulerKind::EulerAncestral,
+        SchedulerKind::DpmppMultistep,
+    ] {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
+            let job = ImageJob { scheduler, format, steps: 3, ..job() };
+            let pictures = engine.run(job, &mut Events::all()).unwrap();
+            let picture = image::load_from_memory(&pictures[0].bytes).unwrap();
+            assert_eq!((picture.width(), picture.height()), (24, 16));
+        }
+    }
+}
+
+#[test]
+fn a_run_stops_at_the_step_where_nobody_listens_any_more() {
+    let mut events = Events { seen: Vec::new(), stop_after: 2 };
+    let outcome = pipeline().run(ImageJob { steps: 9, ..job() }, &mut events);
+    assert!(matches!(outcome, Err(EngineError::Cancelled)));
+    assert_eq!(events.steps(), [(1, 9), (2, 9)]);
+}
+
+#[test]
+fn a_run_from_a_picture_leaves_out_the_first_steps() {
+    let picture = RgbImage::from_fn(40, 16, |x, y| Rgb([x as u8 * 6, y as u8 * 15, 90]));
+    let from = |strength: f64| ImageJob {
+        images: vec![picture.clone()],
+        strength,
+        steps: 5,
+        num_images: 2,
+        ..job()
+    };
+    let mut events = Events::all();
+    let run = |strength, events: &mut Events| pipeline().run(from(strength), events).unwrap();
+    let near = run(0.5, &mut events);
+    assert_eq!(events.steps(), [(1, 2), (2, 2)]);
+    assert_ne!(near[0].bytes, near[1].bytes);
+    let alone = ImageJob { seed: 8, num_images: 1, ..from(0.5) };
+    assert_eq!(pictures(alone)[0].bytes, near[1].bytes);
+    let mut events = Events::all();
+    assert_ne!(run(1.0, &mut events)[0].bytes, near[0].bytes);
+    assert_eq!(events.steps().len(), 5);
+    let mut events = Events::all();
+    run(0.0, &mut events);
+    assert!(events.seen.is_empty());
+
+    let outcome = pipeline().run(from(0.1), &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("no step is left") };
+    assert_eq!(text, "strength 0.1 of 5 steps leaves no step to run: it needs at least 10 steps");
+}
+
+#[test]
+fn a_model_that_starts_from_words_refuses_a_picture() {
+    let options = options();
+    let none = gpu_node::engines::image::pipeline::PipelineOptions { input_images: 0, ..options };
+    let mut engine = Pipeline::new(StableDiffusion::load(&tiny(), &none).unwrap(), none);
+    let job = ImageJob { images: vec![RgbImage::new(8, 8)], ..job() };
+    let outcome = engine.run(job, &mut Events::all());
+    assert!(matches!(outcome, Err(EngineError::InvalidInput(_))));
+}
+
+#[test]
+fn previews_come_between_the_steps_for_each_picture_and_change_nothing() {
+    for scheduler in [
+        SchedulerKind::Ddim,
+        SchedulerKind::Euler,
+        SchedulerKind::EulerAncestral,
+        SchedulerKind::DpmppMultistep,
+    ] {
+        let job = ImageJob { steps: 6, num_images: 2, scheduler, ..job() };
+        let mut events = Events::all();
+        let with = pipeline().run(ImageJob { previews: 2, ..job.clone() }, &mut events).unwrap();
+        let seen: Vec<(u32, u32)> = events
+            .seen
+            .iter()
+            .filter_map(|event| match event {
+                ImageEvent::Preview { index, step, jpeg } => {
+                    let preview = image::load_from_memory(jpeg).unwrap();
+                    assert_eq!((preview.width(), preview.height()), (24, 16));
+                    Some((*step, *index))
+                }
+                ImageEvent::Step { .. } => None,
+            })
+            .collect();
+        assert_eq!(seen, [(2, 0), (2, 1), (4, 0), (4, 1)]);
+        assert_eq!(with, pictures(job));
+    }
+}
+
+#[test]
+fn a_size_the_model_cannot_make_is_the_callers_mistake() {
+    let outcome = pipeline().run(ImageJob { width: 22, ..job() }, &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("22 is no multiple of 4") };
+    assert_eq!(text, "width and height must be multiples of 4, not 22");
+}
