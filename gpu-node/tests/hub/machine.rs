@@ -14,6 +14,9 @@ pub const TOKEN: &str = "hf_a_token_nobody_may_see";
 /// Larger than any buffer on its way.
 pub const WEIGHTS_BYTES: usize = 3 << 20;
 
+/// Large files have their SHA-256 as ETag, small ones a SHA-1.
+const SHA256_HEX: usize = 64;
+
 pub struct Machine {
     folder: TempDir,
     endpoint: String,
@@ -98,6 +101,14 @@ defaults = {{ width = 32, height = 32, steps = 2, guidance = 2.0, scheduler = "d
         let Ok(blobs) = fs::read_dir(self.repository().join("blobs")) else { return Vec::new() };
         let paths = blobs.map(|entry| entry.unwrap().path());
         paths.filter(|path| path.extension().is_some_and(|e| e == "incomplete")).collect()
+    }
+
+    /// The beginning of a file by the kind of its ETag: others may have been on their way beside it.
+    pub fn begun(&self, is_large: bool) -> Option<PathBuf> {
+        let has_kind = |path: &PathBuf| {
+            path.file_stem().is_some_and(|etag| (etag.len() == SHA256_HEX) == is_large)
+        };
+        self.incomplete().into_iter().find(has_kind)
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
