@@ -12,8 +12,8 @@ import { runCounted } from './lib/test-counts.mjs';
 /** Each runs what it names and resolves with `{passed, failed}`; `needs` tells whether its sources are in the tree. */
 const STAGES = {
   scripts: { run: () => node(['--test', ...testFiles()]), needs: 'scripts/tests' },
-  native: { run: () => cargo(['test', '-p', 'chandelle-shared', '-p', 'edge']), needs: 'edge/src' },
-  node: { run: () => cargo(['test', '--release', '-p', 'gpu-node']), needs: 'gpu-node/src' },
+  native: { run: () => cargo(['test', '--no-fail-fast', '-p', 'chandelle-shared', '-p', 'edge']), needs: 'edge/src' },
+  node: { run: () => cargo(['test', '--release', '--no-fail-fast', '-p', 'gpu-node']), needs: 'gpu-node/src' },
   clients: { run: clients, needs: 'models/embedded-text/manifest.toml' },
   wasm: { run: buildWasm, needs: 'edge/src' },
   database: { run: () => node(['scripts/supabase/test.mjs', '--all']), needs: 'scripts/supabase/test.mjs' },

@@ -35,15 +35,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After an accept that failed, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The routes that need no token; every other answers 401 without one, as do unknown paths.
-pub const PUBLIC_ROUTES: &[&str] = &[
-    "/health/live",
-    "/health/ready",
-    // Their key is in the address.
-    "/v1/files/{id}/{key}/{name}",
-    "/v1/files/{id}/{key}/stream",
-];
-
 /// The routes whose errors have OpenAI's shape.
 pub const OPENAI_ROUTES: &[&str] = &[
     "/v1/chat/completions",

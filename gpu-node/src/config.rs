@@ -1,14 +1,14 @@
 //! Everything that can be set, by flag or environment, one struct per topic. Checked once, at start.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, ValueEnum};
 use thiserror::Error;
 
 use crate::{
+    access::{Access, Secret},
     jobs::Retention,
-    state::Access,
     webhooks::{Pauses, WebhookSettings},
 };
 
@@ -233,7 +233,7 @@ impl WebhooksConfig {
         let configured = self.webhook_secret.clone().filter(|secret| !secret.expose().is_empty());
         let secret = configured.unwrap_or_else(|| {
             let key: [u8; 32] = rand::random();
-            Secret(format!("whsec_{}", STANDARD.encode(key)))
+            Secret::from(format!("whsec_{}", STANDARD.encode(key)))
         });
         let may_call_local = self.webhooks_allow_local;
         WebhookSettings { secret, may_call_local, pauses: Pauses::default() }
@@ -279,30 +279,6 @@ fn url(name: &'static str, value: Option<&str>) -> Result<Option<String>, Config
 pub fn is_node_id(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
-/// A text that must not be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself: for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = Infallible;
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@
 //! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
 //! - [`dialects`]: RunPod's and Replicate's words for those jobs; [`webhooks`]: telling callers of them
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
+//! - [`access`], [`clock`], [`config`], [`state`]: what the parts share
 //! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
 
+pub mod access;
 pub mod app;
 pub mod blocking;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod dialects;
 pub mod engines;

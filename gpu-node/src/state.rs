@@ -1,16 +1,12 @@
 //! What the handlers may use, put together once at start and shared by all requests.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
-use shared::{
-    errors::FieldError,
-    tokens::{bearer, is_allowed},
-};
+use shared::errors::FieldError;
 
 use crate::{
+    access::Access,
+    clock::unix_seconds,
     error::{Error, Result},
     jobs::Jobs,
     scheduler::Metrics,
@@ -55,31 +51,5 @@ impl AppState {
             code: "format".to_owned(),
             detail: reason,
         }]))
-    }
-}
-
-/// The time now.
-pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Who may call.
-#[derive(Clone)]
-pub enum Access {
-    /// Everyone: only for trying things out on one's own machine.
-    Open,
-    /// Whoever has one of these tokens; two are valid at once while one replaces the other.
-    Tokens(Arc<[String]>),
-}
-
-impl Access {
-    /// Whether this `Authorization` header opens the door.
-    pub fn allows(&self, header: Option<&str>) -> bool {
-        match self {
-            Self::Open => true,
-            Self::Tokens(tokens) => {
-                header.and_then(bearer).is_some_and(|token| is_allowed(token, tokens))
-            }
-        }
     }
 }

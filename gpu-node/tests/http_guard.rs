@@ -15,7 +15,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use futures_util::stream;
-use gpu_node::app::{PUBLIC_ROUTES, is_openai};
+use gpu_node::{app::is_openai, http::middleware::PUBLIC_ROUTES};
 use serde_json::{Value, json};
 use shared::limits::{IMAGE_BODY_MAX_BYTES, JSON_BODY_MAX_BYTES};
 use support::{OLD_TOKEN, TestNode, job_id, job_path, order, request};

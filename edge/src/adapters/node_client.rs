@@ -47,7 +47,8 @@ impl NodeClient for HttpNodeClient {
             if !answer.is_success() {
                 return Err(failure_of(&answer, &text));
             }
-            serde_json::from_str(&text).map_err(|e| unreachable(format!("its answer: {e}")))
+            serde_json::from_str(&text)
+                .map_err(|e| NodeFailure::unreachable(format!("its answer: {e}")))
         })
         .await
     }
@@ -121,7 +122,7 @@ fn failure(status: u16, retry_after_s: Option<u32>, text: &str) -> NodeFailure {
             code: problem.as_ref().map_or("invalid_request", |p| p.code.as_str()).to_owned(),
             detail: problem.map_or_else(|| format!("the node answered {status}"), |p| words(&p)),
         },
-        _ => unreachable(format!("it answered {status}")),
+        _ => NodeFailure::unreachable(format!("it answered {status}")),
     }
 }
 
@@ -131,14 +132,9 @@ fn words(problem: &ErrorBody) -> String {
     std::iter::once(problem.detail.clone()).chain(fields).collect::<Vec<_>>().join("; ")
 }
 
-/// It can't be reached, or what it says makes no sense.
-pub fn unreachable(cause: impl Into<String>) -> NodeFailure {
-    NodeFailure::Unreachable { cause: cause.into() }
-}
-
 impl From<Unreached> for NodeFailure {
     fn from(cause: Unreached) -> Self {
-        unreachable(cause.0)
+        NodeFailure::unreachable(cause.0)
     }
 }
 

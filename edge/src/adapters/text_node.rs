@@ -8,7 +8,6 @@ use worker::send::SendFuture;
 use super::{
     byte_stream::ByteStream,
     http_client::{Answer, Call},
-    node_client::unreachable,
     sse::{SseEvent, SseParser},
 };
 use crate::ports::{
@@ -71,7 +70,7 @@ fn failure(status: u16, retry_after_s: Option<u32>, text: &str) -> NodeFailure {
             code: said.as_ref().and_then(|e| e.code.clone()).unwrap_or_default(),
             detail: said.map_or_else(|| format!("the node answered {status}"), |e| e.message),
         },
-        _ => unreachable(format!("it answered {status}")),
+        _ => NodeFailure::unreachable(format!("it answered {status}")),
     }
 }
 
@@ -133,10 +132,11 @@ struct Tokens {
 fn piece_of(events: &[SseEvent]) -> Result<TextPiece, NodeFailure> {
     let mut piece = TextPiece::default();
     for event in events.iter().filter(|event| event.data != DONE) {
-        let chunk: Chunk = serde_json::from_str(&event.data)
-            .map_err(|error| unreachable(format!("a chunk that can't be read: {error}")))?;
+        let chunk: Chunk = serde_json::from_str(&event.data).map_err(|error| {
+            NodeFailure::unreachable(format!("a chunk that can't be read: {error}"))
+        })?;
         if let Some(error) = chunk.error {
-            return Err(unreachable(error.message));
+            return Err(NodeFailure::unreachable(error.message));
         }
         if let Some(choice) = chunk.choices.into_iter().next() {
             if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_error_or_nonsense_in_a_stream_is_its_end() {
         let error = r#"{"error":{"message":"the engine failed","type":"server_error","param":null,"code":null}}"#;
-        assert_eq!(read(&[error]), Err(unreachable("the engine failed")));
+        assert_eq!(read(&[error]), Err(NodeFailure::unreachable("the engine failed")));
         assert!(matches!(read(&["<html>"]), Err(NodeFailure::Unreachable { .. })));
     }
 

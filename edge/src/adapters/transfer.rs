@@ -2,11 +2,8 @@
 
 use shared::node::jobs::Artifact;
 
-use super::{
-    http_client::{Answer, Call},
-    node_client::unreachable,
-};
-use crate::ports::fleet::StoreFailure;
+use super::http_client::{Answer, Call};
+use crate::ports::fleet::{NodeFailure, StoreFailure};
 
 /// Stores what `source` brings, if it is what the node announced.
 ///
@@ -19,10 +16,11 @@ pub async fn transfer(
 ) -> Result<(), StoreFailure> {
     if let Some(difference) = difference(&source, artifact) {
         source.discard();
-        return Err(StoreFailure::Node(unreachable(difference)));
+        return Err(StoreFailure::Node(NodeFailure::unreachable(difference)));
     }
     let body = source.response.body();
-    let body = body.ok_or_else(|| StoreFailure::Node(unreachable("an artifact without bytes")))?;
+    let body = body
+        .ok_or_else(|| StoreFailure::Node(NodeFailure::unreachable("an artifact without bytes")))?;
     let answer = upload.stream(&body).send().await.map_err(|e| storage(e.0))?;
     let text = answer.text().await.map_err(|e| storage(e.0))?;
     if answer.is_success() {

@@ -66,6 +66,13 @@ pub enum NodeFailure {
     Unreachable { cause: String },
 }
 
+impl NodeFailure {
+    /// It can't be reached, or what it says makes no sense.
+    pub fn unreachable(cause: impl Into<String>) -> Self {
+        Self::Unreachable { cause: cause.into() }
+    }
+}
+
 /// What a node says about a run, one at a time.
 #[async_trait]
 pub trait NodeEvents: Send {

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use shared::api::fleet::{Heartbeat, NodeRegistered, RegisterNode};
 use thiserror::Error;
 
-use crate::config::Secret;
+use crate::access::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use super::{
     Pauses, Plan, WebhookSettings, WebhooksError,
     address::{PublicOnly, is_public},
 };
-use crate::{config::Secret, state::unix_seconds};
+use crate::{access::Secret, clock::unix_seconds};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ pub use plan::{Pauses, Plan};
 use shared::signing::SecretError;
 use thiserror::Error;
 
-use crate::config::Secret;
+use crate::access::Secret;
 
 /// How the node calls its callers.
 #[derive(Debug, Clone)]

@@ -24,12 +24,13 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gpu_node::{
+    access::Access,
     app,
     catalog::{Catalog, LaneCommons, ServedEmbeddings, ServedLane, ServedModel, ServedText},
     jobs::{Clock, JobBook, Jobs, Retention},
     registry::Manifest,
     scheduler::{MemoryBudget, Metrics},
-    state::{Access, AppState},
+    state::AppState,
     webhooks::Webhooks,
 };
 use serde_json::{Value, json};

@@ -12,8 +12,7 @@ use shared::{
 
 use super::{
     answers::{self, IdeaRules},
-    orders::HISTORY_ITEM_MAX_CHARS,
-    prompts::{self, one_line},
+    prompts::{self, HISTORY_ITEM_MAX_CHARS, one_line},
     text_ports::TextPorts,
     write::{Progress, Written, write_text},
 };

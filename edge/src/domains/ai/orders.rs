@@ -11,12 +11,10 @@ use shared::{
     language::Language,
 };
 
-use super::prompts::{creativity_word, extra, one_line, platform_name};
+use super::prompts::{
+    HISTORY_ITEM_MAX_CHARS, HISTORY_MAX, creativity_word, extra, one_line, platform_name,
+};
 use crate::ports::text::{AnswerShape, TextOrder};
-
-/// Titles that a prompt names as published already, and figures of how it went; the API's document says so.
-pub const HISTORY_MAX: usize = 12;
-pub const HISTORY_ITEM_MAX_CHARS: usize = 80;
 
 /// Tokens of one idea with everything that may belong to it, in the most talkative language.
 const IDEA_TOKENS: u64 = 260;

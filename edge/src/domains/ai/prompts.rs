@@ -10,7 +10,9 @@ use shared::{
     },
 };
 
-use super::orders::{HISTORY_ITEM_MAX_CHARS, HISTORY_MAX};
+/// Titles that a prompt names as published already, and figures of how it went; the API's document says so.
+pub const HISTORY_MAX: usize = 12;
+pub const HISTORY_ITEM_MAX_CHARS: usize = 80;
 
 /// Longest text in a place that is no list, no question and no paragraph.
 const VALUE_MAX_CHARS: usize = 400;

@@ -7,7 +7,8 @@ use axum::{
     response::Response,
 };
 
-use crate::{app::PUBLIC_ROUTES, error::Error, state::AppState};
+use super::PUBLIC_ROUTES;
+use crate::{error::Error, state::AppState};
 
 /// Denies by default: what is not listed as public needs a token, unknown paths included.
 pub async fn require_token(

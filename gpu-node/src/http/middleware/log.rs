@@ -8,8 +8,9 @@ use axum::{
     response::Response,
 };
 
+use super::PUBLIC_ROUTES;
 use super::request_id::RequestId;
-use crate::{app::PUBLIC_ROUTES, error::Error, http::respond::Problem, state::AppState};
+use crate::{error::Error, http::respond::Problem, state::AppState};
 
 /// Runs inside the request id's middleware and outside everything that can fail.
 pub async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {

@@ -3,3 +3,12 @@
 pub mod auth;
 pub mod log;
 pub mod request_id;
+
+/// The routes that need no token; every other answers 401 without one, as do unknown paths.
+pub const PUBLIC_ROUTES: &[&str] = &[
+    "/health/live",
+    "/health/ready",
+    // Their key is in the address.
+    "/v1/files/{id}/{key}/{name}",
+    "/v1/files/{id}/{key}/stream",
+];

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     catalog::{ServedLane, ServedModel, ServedText},
+    clock::unix_seconds,
     engines::text::request,
     error::{Error, Result},
-    state::{AppState, unix_seconds},
+    state::AppState,
 };
 
 const WITHOUT_EFFECT: HeaderName = HeaderName::from_static("x-parameters-without-effect");

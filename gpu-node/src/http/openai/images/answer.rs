@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::node::{image::ImageFormat, jobs::Artifact};
 
 use super::request::{ImagesCall, Quality};
-use crate::{engines::image::ModelDefaults, jobs::StoredArtifact, state::unix_seconds};
+use crate::{clock::unix_seconds, engines::image::ModelDefaults, jobs::StoredArtifact};
 
 /// No model here paints transparency.
 const BACKGROUND: &str = "opaque";
