@@ -16,13 +16,16 @@ const WEIGHTS: &str = "weights.safetensors";
 #[test]
 fn two_processes_that_pull_the_same_model_fetch_it_once() {
     let (hub, machine) = hub_and_machine();
+    // A second file would be waited for as well, or not, as the first process has it already.
+    machine.write_manifest(&[WEIGHTS], "");
     hub.trouble(WEIGHTS, Trouble { hold_after: Some(1000), ..Trouble::default() });
     let mut first = machine.command(&["models", "pull", "tiny"]).spawn().unwrap();
     hub.wait_for_held(1);
     let mut second = machine.command(&["models", "pull", "tiny"]);
     let mut second = second.stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
-    BufReader::new(second.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let mut stderr = BufReader::new(second.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
     assert_eq!(said, "another process is pulling weights.safetensors; waiting for it\n");
     hub.let_go();
     assert!(first.wait().unwrap().success());
