@@ -17,16 +17,29 @@ pub struct Caller {
 
 /// A bearer token that never prints.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AccessToken(String);
+pub struct AccessToken {
+    text: String,
+    is_ours: bool,
+}
 
 impl AccessToken {
     pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
+        Self { text: token.into(), is_ours: false }
+    }
+
+    /// One that the edge wrote for somebody: if it is refused, that is no fault of theirs.
+    pub fn written(token: impl Into<String>) -> Self {
+        Self { text: token.into(), is_ours: true }
+    }
+
+    /// Whether the edge wrote it.
+    pub fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     /// The token itself, for an `Authorization` header and nothing else.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         text_node::HttpTextNodes,
         text_rooms::DurableTextRooms,
         web::HttpWeb,
-        web_crypto::SubtleVerifier,
+        web_crypto::SubtleSignatures,
         webhook::HttpWebhookReceiver,
     },
     auth::{TokenVerifier, VerifierPorts},
@@ -100,7 +100,7 @@ impl AppState {
         let client = || Arc::clone(&client);
         let verifier_ports = VerifierPorts {
             clock: clock.clone(),
-            signatures: Arc::new(SubtleVerifier),
+            signatures: Arc::new(SubtleSignatures),
             key_sets: Arc::new(HttpKeySets),
         };
         let discord = config.discord_webhook_url.as_ref().map(|url| {

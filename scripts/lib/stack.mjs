@@ -53,9 +53,12 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
   const handle = handleOf(dir);
   try {
     await step(`Supabase (${plan.driver}) at ${stack.supabase_url}`, () => handle.start('supabase'));
+    // Imported late: ending a stack must not need any package.
+    const { readSigningKey } = await import('../supabase/keys.mjs');
+    const signingKey = readSigningKey(join(dir, 'supabase'));
     const access = JSON.parse(readFileSync(join(dir, 'supabase', 'access.json'), 'utf8'));
     writeStack(dir, { ...readStack(dir), publishable_key: access.publishable_key, secret_key: access.secret_key });
-    await configureEdge(dir, edgeVars({ ...plan, supabaseUrl: stack.supabase_url, publishableKey: access.publishable_key, secretKey: access.secret_key, issuers: issuersOf(plan), vars: varsOf(plan) }), plan.deliveries);
+    await configureEdge(dir, edgeVars({ ...plan, supabaseUrl: stack.supabase_url, publishableKey: access.publishable_key, secretKey: access.secret_key, signingKey, issuers: issuersOf(plan), vars: varsOf(plan) }), plan.deliveries);
     for (const name of partNames(plan).slice(1)) {
       await step(`${name}${titleOf(name, plan)}`, () => handle.start(name));
     }

@@ -1,5 +1,6 @@
 // The keys of one local Supabase, made on its first start and kept in its data folder.
-// access.json is for clients (address and API keys); secrets.json is for the server alone.
+// access.json is for clients (address and API keys); secrets.json is for the server alone, but for its signing key: an edge
+// that writes tokens for people of other issuers has it too, as it has a hosted project's.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -11,6 +12,11 @@ const random = (bytes) => randomBytes(bytes).toString('base64url');
 /** @returns {{url: string, publishable_key: string, secret_key: string}} what a client needs, or undefined before the first start */
 export function readAccess(dataDir) {
   return readJson(path.join(dataDir, 'access.json'));
+}
+
+/** @returns {object} the private JWK that tokens are signed with, with its `kid`; undefined before the first start */
+export function readSigningKey(dataDir) {
+  return readJson(path.join(dataDir, 'secrets.json'))?.signing_key;
 }
 
 /** Writes where the server now answers; the keys stay those of the first start. */

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { DRIVERS } from './database.mjs';
+import { readSigningKey } from './keys.mjs';
 import { startSupabase } from './start.mjs';
 
 const folder = fileURLToPath(new URL('../../supabase/tests', import.meta.url));
@@ -43,7 +44,7 @@ async function isGreen(driver) {
   running = await startSupabase({ dataDir, driver });
   let code;
   try {
-    code = await runTests(running, driver);
+    code = await runTests(running, driver, readSigningKey(dataDir));
   } finally {
     await running.stop();
     running = undefined;
@@ -54,7 +55,7 @@ async function isGreen(driver) {
 }
 
 /** One file at a time: some functions work on everybody's rows. */
-function runTests(supabase, driver) {
+function runTests(supabase, driver, signingKey) {
   const child = spawn(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files], {
     stdio: 'inherit',
     env: {
@@ -62,6 +63,7 @@ function runTests(supabase, driver) {
       SUPABASE_URL: supabase.url,
       SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
       SUPABASE_SECRET_KEY: supabase.secretKey,
+      SUPABASE_SIGNING_KEY: JSON.stringify(signingKey),
       SUPABASE_DRIVER: driver,
     },
   });

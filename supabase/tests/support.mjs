@@ -15,6 +15,9 @@ export const url = env('SUPABASE_URL');
 export const publishableKey = env('SUPABASE_PUBLISHABLE_KEY');
 export const secretKey = env('SUPABASE_SECRET_KEY');
 
+/** What the database's own tokens are signed with; the edge has it too. */
+export const signingKey = JSON.parse(env('SUPABASE_SIGNING_KEY'));
+
 const PASSWORD = 'a good long password';
 
 export const clientWith = (key) => clientWithAt(url, key);
@@ -24,6 +27,11 @@ export function clientWithAt(address, key) {
     auth: { persistSession: false, autoRefreshToken: false },
     realtime: { transport: WebSocket }, // Node 20 has none of its own
   });
+}
+
+/** With a token that no sign-in gave. */
+export function clientWithToken(token) {
+  return createClient(url, publishableKey, { accessToken: async () => token, realtime: { transport: WebSocket } });
 }
 
 /** Nobody: the key that is in every browser. */

@@ -26,7 +26,7 @@ use crate::{
     config::{Config, IssuerConfig, SupabaseConfig, TokenAlgorithm},
     error::{Error, Result},
     ports::{
-        auth::{KeySetSource, SignatureAlgorithm, SignatureVerifier},
+        auth::{KeySetSource, SignatureAlgorithm, Signatures},
         system::Clock,
     },
 };
@@ -40,7 +40,7 @@ const KEPT_TOKENS: usize = 1000;
 /// The outside as the verifier needs it.
 pub struct VerifierPorts {
     pub key_sets: Arc<dyn KeySetSource>,
-    pub signatures: Arc<dyn SignatureVerifier>,
+    pub signatures: Arc<dyn Signatures>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -61,7 +61,7 @@ struct Issuer {
 impl TokenVerifier {
     /// A verifier that knows no key yet: they are fetched when the first token asks for them.
     pub fn new(config: &Config, ports: VerifierPorts) -> Self {
-        let SupabaseConfig { url, jwt_secret, .. } = &config.supabase;
+        let SupabaseConfig { url, token_signing, .. } = &config.supabase;
         let issuers = config.issuers.iter().map(|config| Issuer {
             hs256_key: config
                 .hs256_secret
@@ -72,7 +72,7 @@ impl TokenVerifier {
         });
         Self {
             issuers: issuers.collect(),
-            exchange: jwt_secret.as_ref().map(|secret| Exchange::new(secret.reveal(), url)),
+            exchange: token_signing.as_ref().map(|signing| Exchange::new(signing, url)),
             ports,
             verified: Mutex::new(TokenCache::with_capacity(KEPT_TOKENS)),
         }
@@ -85,9 +85,9 @@ impl TokenVerifier {
         }
         let hash: [u8; 32] = Sha256::digest(token).into();
         let now_s = self.ports.clock.now_ms() / 1000;
-        if let Some(caller) = self.verified.lock().ok().and_then(|mut kept| kept.find(&hash, now_s))
-        {
-            return self.with_token(caller, token, now_s);
+        let known = self.verified.lock().ok().and_then(|mut kept| kept.find(&hash, now_s));
+        if let Some(caller) = known {
+            return self.with_token(caller, token, now_s).await;
         }
         let (caller, expires_s) = self.verify_unseen(token, now_s).await?;
         if let Ok(mut kept) = self.verified.lock() {
@@ -95,14 +95,16 @@ impl TokenVerifier {
             let anonymous = Caller { token: AccessToken::new(""), ..caller.clone() };
             kept.keep(hash, anonymous, expires_s, now_s);
         }
-        self.with_token(caller, token, now_s)
+        self.with_token(caller, token, now_s).await
     }
 
     /// The caller with the token that the database is to be shown.
-    fn with_token(&self, caller: Caller, token: &str, now_s: u64) -> Result<Caller> {
+    async fn with_token(&self, caller: Caller, token: &str, now_s: u64) -> Result<Caller> {
         let token = match (caller.is_foreign, &self.exchange) {
             (false, _) => AccessToken::new(token),
-            (true, Some(exchange)) => exchange.token_for(&caller, now_s),
+            (true, Some(exchange)) => {
+                exchange.token_for(self.ports.signatures.as_ref(), &caller, now_s).await?
+            }
             (true, None) => return Err(Error::internal("a foreign issuer without an exchange")),
         };
         Ok(Caller { token, ..caller })

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Environment, Reader, Secret};
 
 /// Shorter HMAC secrets can be guessed from one token.
-const HS256_SECRET_MIN_BYTES: usize = 32;
+pub(super) const HS256_SECRET_MIN_BYTES: usize = 32;
 
 /// Somebody whose tokens we accept.
 #[derive(Debug, Clone)]
@@ -124,11 +124,6 @@ impl Reader<'_> {
         if jwks_url.as_ref().is_some_and(|url| !is_local && !url.starts_with("https://")) {
             problem("must give its keys over https");
         }
-        if is_foreign && self.required("SUPABASE_JWT_SECRET").len() < HS256_SECRET_MIN_BYTES {
-            self.problems.push(format!(
-                "SUPABASE_JWT_SECRET must have at least {HS256_SECRET_MIN_BYTES} bytes"
-            ));
-        }
         let hs256_secret = hs256_secret_name.map(|name| Secret(self.required(&name)));
         if hs256_secret
             .as_ref()
@@ -187,10 +182,6 @@ mod tests {
             (
                 r#"[{"issuer":"a","authorized_parties":[""],"algorithms":["ES256"],"jwks_url":"http://k"}]"#,
                 "authorized_parties",
-            ),
-            (
-                r#"[{"issuer":"a","audience":"b","algorithms":["ES256"],"jwks_url":"http://k","is_foreign":true}]"#,
-                "SUPABASE_JWT_SECRET is missing",
             ),
             (
                 r#"[{"issuer":"a","audience":"b","algorithms":["HS256"],"hs256_secret_name":"NO_SUCH"}]"#,

@@ -1,5 +1,6 @@
 //! Typed settings from variables and secrets, read once; everything that is missing or wrong is named at once.
 
+mod database_tokens;
 mod images;
 mod issuers;
 
@@ -7,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use database_tokens::{SigningKey, TokenSigning};
 pub use images::{ImageSteps, WebhookConfig};
 pub use issuers::{IssuerConfig, TokenAlgorithm};
 
@@ -54,8 +56,8 @@ pub struct SupabaseConfig {
     /// Public by design: the page uses it too.
     pub publishable_key: String,
     pub secret_key: Secret,
-    /// The edge writes tokens with it for people of issuers that the database doesn't know.
-    pub jwt_secret: Option<Secret>,
+    /// For the tokens that the edge writes for people of issuers that the database doesn't know; `None`: there are none.
+    pub token_signing: Option<TokenSigning>,
 }
 
 /// Which deployment this is.
@@ -109,14 +111,16 @@ impl Config {
         let mut read = Reader { source, problems: Vec::new() };
         let environment = read.environment();
         let url = read.required("SUPABASE_URL").trim_end_matches('/').to_owned();
+        let issuers = read.issuers(&url, environment);
+        let token_signing = read.token_signing(issuers.iter().any(|issuer| issuer.is_foreign));
         let config = Self {
             environment,
-            issuers: read.issuers(&url, environment),
+            issuers,
             supabase: SupabaseConfig {
                 url,
                 publishable_key: read.required("SUPABASE_PUBLISHABLE_KEY"),
                 secret_key: Secret(read.required("SUPABASE_SECRET_KEY")),
-                jwt_secret: read.optional("SUPABASE_JWT_SECRET").map(Secret),
+                token_signing,
             },
             cors_origins: read.origins("CORS_ORIGINS"),
             node_token: Secret(read.required("NODE_TOKEN")),

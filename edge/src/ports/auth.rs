@@ -15,7 +15,7 @@ pub enum SignatureAlgorithm {
 
 /// Verifies asymmetric signatures (WebCrypto in the Worker, pure Rust in native tests).
 #[async_trait]
-pub trait SignatureVerifier: Send + Sync {
+pub trait Signatures: Send + Sync {
     /// Whether `signature` over `message` was made by the owner of `jwk`, a public JSON Web Key.
     async fn verify(
         &self,
@@ -24,6 +24,8 @@ pub trait SignatureVerifier: Send + Sync {
         message: &[u8],
         signature: &[u8],
     ) -> Result<bool>;
+    /// The ES256 signature of `message` by `jwk`, the text of a private JSON Web Key.
+    async fn sign_es256(&self, jwk: &str, message: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// Fetches an issuer's key set.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inRoot } from '../paths.mjs';
 
 /** wrangler shows other variables when it starts. */
-const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL', 'WEBHOOK_SECRET', 'SUPABASE_JWT_SECRET'];
+const SECRETS = ['SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_SECRET_KEY', 'NODE_TOKEN', 'NODE_JOIN_TOKEN', 'METRICS_TOKEN', 'JWT_HS256_SECRET', 'DISCORD_WEBHOOK_URL', 'WEBHOOK_SECRET', 'SUPABASE_SIGNING_KEY'];
 
 const folderOf = (dir) => join(dir, 'edge');
 
@@ -27,18 +27,21 @@ export async function configureEdge(dir, vars, deliveries = {}) {
   const isSecret = ([name]) => SECRETS.includes(name);
   config.vars = { ...config.vars, ...Object.fromEntries(Object.entries(vars).filter((entry) => !isSecret(entry))) };
   writeFileSync(join(folderOf(dir), 'wrangler.json'), JSON.stringify(config, null, 2));
-  const lines = Object.entries(vars).filter(isSecret).map(([name, value]) => `${name}="${value}"\n`);
+  const lines = Object.entries(vars).filter(isSecret).map(([name, value]) => `${name}=${quoted(value)}\n`);
   writeFileSync(join(folderOf(dir), '.dev.vars'), lines.join(''), { mode: 0o600 });
 }
 
+/** A key is JSON, full of double quotes. */
+const quoted = (value) => (value.includes('"') ? `'${value}'` : `"${value}"`);
+
 /** What the Worker must know of the rest of the stack. */
-export function edgeVars({ supabaseUrl, publishableKey, secretKey, secrets, issuers = [], vars }) {
+export function edgeVars({ supabaseUrl, publishableKey, secretKey, signingKey, secrets, issuers = [], vars }) {
   const issuer = `${supabaseUrl}/auth/v1`;
   return {
     ENVIRONMENT: 'local',
     SUPABASE_URL: supabaseUrl,
     JWT_ISSUERS: JSON.stringify([{ issuer, audience: 'authenticated', algorithms: ['ES256'], jwks_url: `${issuer}/.well-known/jwks.json` }, ...issuers]),
-    ...(issuers.length && { JWT_HS256_SECRET: secrets.issuer_secret, SUPABASE_JWT_SECRET: secrets.issuer_secret }),
+    ...(issuers.length && { JWT_HS256_SECRET: secrets.issuer_secret, SUPABASE_SIGNING_KEY: JSON.stringify(signingKey) }),
     SUPABASE_PUBLISHABLE_KEY: publishableKey,
     SUPABASE_SECRET_KEY: secretKey,
     NODE_TOKEN: secrets.node_token,

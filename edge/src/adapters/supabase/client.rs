@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use worker::{js_sys, send::SendFuture};
 
-use super::errors::error_of;
+use super::errors::{Proof, error_of};
 use crate::{
     adapters::http_client::{Answer, Call, Unreached},
     caller::AccessToken,
@@ -28,6 +28,16 @@ pub struct SupabaseClient {
 pub(super) enum Role<'a> {
     User(&'a AccessToken),
     Service,
+}
+
+impl Role<'_> {
+    fn proof(self) -> Proof {
+        match self {
+            Self::User(token) if token.is_ours() => Proof::OurToken,
+            Self::User(_) => Proof::PersonsToken,
+            Self::Service => Proof::OurKey,
+        }
+    }
 }
 
 impl SupabaseClient {
@@ -94,7 +104,7 @@ async fn answer_of(role: Role<'_>, call: Call) -> Result<String> {
     let text = answer.text().await.map_err(database_away)?;
     match answer.is_success() {
         true => Ok(text),
-        false => Err(error_of(matches!(role, Role::User(_)), answer.status(), &text)),
+        false => Err(error_of(role.proof(), answer.status(), &text)),
     }
 }
 

@@ -13,15 +13,27 @@ struct Refusal {
     details: Option<String>,
 }
 
+/// What a call proved itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    PersonsToken,
+    /// Written by the edge in a person's name.
+    OurToken,
+    OurKey,
+}
+
 /// The situation behind a status that isn't a success.
-pub(super) fn error_of(is_user: bool, status: u16, body: &str) -> Error {
+pub(super) fn error_of(proof: Proof, status: u16, body: &str) -> Error {
     let refusal: Refusal = serde_json::from_str(body).unwrap_or_default();
     let message = refusal.message.unwrap_or_default();
     let is_ours = refusal.code.as_deref().is_some_and(|code| code.starts_with("PT"));
     match status {
         // The edge's own keys being refused is no fault of the caller.
-        401 | 403 if !is_user => {
+        401 | 403 if proof == Proof::OurKey => {
             Error::internal(format!("the database refuses our key: {message}"))
+        }
+        401 if proof == Proof::OurToken => {
+            Error::internal(format!("the database refuses what we sign tokens with: {message}"))
         }
         401 => Error::Unauthenticated { reason: "the database refused the token" },
         402 => no_credit(refusal.details.as_deref().unwrap_or_default()),
@@ -50,7 +62,7 @@ mod tests {
         let body = format!(
             r#"{{"code":"{code}","message":"why","details":"1 needed, 3 left","hint":null}}"#
         );
-        error_of(true, status, &body)
+        error_of(Proof::PersonsToken, status, &body)
     }
 
     #[test]
@@ -69,14 +81,16 @@ mod tests {
 
     #[test]
     fn a_refused_key_of_ours_is_not_the_callers_fault() {
-        assert!(matches!(error_of(false, 401, ""), Error::Internal { .. }));
-        assert!(matches!(error_of(false, 403, "{}"), Error::Internal { .. }));
+        assert!(matches!(error_of(Proof::OurKey, 401, ""), Error::Internal { .. }));
+        assert!(matches!(error_of(Proof::OurKey, 403, "{}"), Error::Internal { .. }));
+        assert!(matches!(error_of(Proof::OurToken, 401, ""), Error::Internal { .. }));
+        assert!(matches!(error_of(Proof::OurToken, 403, "{}"), Error::Forbidden));
     }
 
     #[test]
     fn trouble_behind_us_may_pass_whatever_the_body_is() {
         for status in [408, 500, 502, 503, 504] {
-            let error = error_of(true, status, "<html>");
+            let error = error_of(Proof::PersonsToken, status, "<html>");
             assert!(matches!(error, Error::Unavailable { .. }), "{status}");
         }
     }

@@ -1,17 +1,21 @@
 //! Issuers with ids of their own and tokens the database can't read, such as Clerk.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use edge::{
     auth::foreign_person,
-    config::{IssuerConfig, TokenAlgorithm},
+    config::{IssuerConfig, Secret, SigningKey, TokenAlgorithm, TokenSigning},
     error::Error,
-    ports::system::Clock,
+    ports::{
+        auth::{SignatureAlgorithm, Signatures},
+        system::Clock,
+    },
 };
 use serde_json::{Value, json};
 
 use crate::support::{
     app::{DATABASE_SECRET, TestApp, config},
     issuer::{JWKS_URL, hs256, signed_token},
-    keys::KeyPair,
+    keys::{KeyPair, PureRustSignatures},
     world::World,
 };
 
@@ -19,7 +23,12 @@ const CLERK: &str = "https://clerk.example";
 const PARTY: &str = "https://app.example";
 
 fn app() -> TestApp {
+    app_signing(TokenSigning::Hs256(Secret::new(DATABASE_SECRET)))
+}
+
+fn app_signing(signing: TokenSigning) -> TestApp {
     let mut config = config();
+    config.supabase.token_signing = Some(signing);
     config.issuers.push(IssuerConfig {
         issuer: CLERK.to_owned(),
         audience: None,
@@ -57,25 +66,57 @@ fn a_session_token_without_an_audience_is_believed_for_its_party() {
     assert_ne!(caller.user_id, foreign_person("https://other.example", "user_2abc123"));
 }
 
+/// What the database is shown for her: what was signed of it, its signature, its header and its claims.
+fn shown(app: &TestApp) -> (String, Vec<u8>, Value, Value) {
+    let caller = verify(app, &session(app)).unwrap();
+    let (signed, signature) = caller.token.reveal().rsplit_once('.').unwrap();
+    let part = |text: &str| serde_json::from_slice::<Value>(&BASE64.decode(text).unwrap()).unwrap();
+    let (header, claims) = signed.split_once('.').unwrap();
+    let claims = part(claims);
+    assert_eq!(claims["sub"], caller.user_id.to_string());
+    (signed.to_owned(), BASE64.decode(signature).unwrap(), part(header), claims)
+}
+
 #[test]
 fn the_database_is_shown_a_token_that_it_can_read_and_that_says_no_more() {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
     let app = app();
     for _ in 0..2 {
-        let caller = verify(&app, &session(&app)).unwrap();
-        let token = caller.token.reveal();
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        assert_eq!(BASE64.encode(hs256(signed.as_bytes(), DATABASE_SECRET.as_bytes())), signature);
-        let claims = BASE64.decode(signed.split_once('.').unwrap().1).unwrap();
-        let claims: Value = serde_json::from_slice(&claims).unwrap();
-        assert_eq!(claims["sub"], caller.user_id.to_string());
+        let (signed, signature, header, claims) = shown(&app);
+        assert_eq!(header, json!({ "alg": "HS256", "typ": "JWT" }));
+        assert_eq!(hs256(signed.as_bytes(), DATABASE_SECRET.as_bytes()), signature);
         assert_eq!(
             (&claims["role"], &claims["aud"]),
             (&json!("authenticated"), &json!("authenticated"))
         );
+        assert_eq!(claims["iss"], "https://auth.example/auth/v1");
         assert_eq!(claims["app_metadata"], json!({ "role": null }));
         assert!(claims["exp"].as_u64().unwrap() <= app.world.clock.now_ms() / 1000 + 900);
     }
+}
+
+#[test]
+fn a_project_with_signing_keys_is_shown_a_token_of_the_key_it_knows_by_name() {
+    let pair = KeyPair::es256(7);
+    let mut jwk = pair.private_jwk("current");
+    jwk.as_object_mut().unwrap().remove("kid");
+    let key = SigningKey { kid: "current".to_owned(), jwk: Secret::new(jwk.to_string()) };
+    let app = app_signing(TokenSigning::Es256(key));
+    for _ in 0..2 {
+        let (signed, signature, header, claims) = shown(&app);
+        assert_eq!(header, json!({ "alg": "ES256", "kid": "current", "typ": "JWT" }));
+        assert_eq!(signature.len(), 64, "two numbers of 32 bytes, as JWS has it");
+        let (es256, public) = (SignatureAlgorithm::Es256, pair.jwk("current"));
+        let verifying = PureRustSignatures.verify(es256, &public, signed.as_bytes(), &signature);
+        assert!(app.world.clock.run(verifying).unwrap());
+        assert_eq!(claims["role"], "authenticated");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_our_fault_and_not_the_callers() {
+    let key = SigningKey { kid: "k".to_owned(), jwk: Secret::new("{}") };
+    let app = app_signing(TokenSigning::Es256(key));
+    assert!(matches!(verify(&app, &session(&app)), Err(Error::Internal { .. })));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use axum::http::Method;
 use edge::{
     auth::{TokenVerifier, VerifierPorts},
     caller::{AccessToken, Caller},
-    config::{Config, Environment, Secret, SupabaseConfig, WebhookConfig},
+    config::{Config, Environment, Secret, SupabaseConfig, TokenSigning, WebhookConfig},
     state::AppState,
 };
 
@@ -35,7 +35,7 @@ pub fn config() -> Config {
             url: "https://auth.example".to_owned(),
             publishable_key: "sb_publishable_test".to_owned(),
             secret_key: Secret::new("sb_secret_test"),
-            jwt_secret: Some(Secret::new(DATABASE_SECRET)),
+            token_signing: Some(TokenSigning::Hs256(Secret::new(DATABASE_SECRET))),
         },
         issuers: vec![issuer_config()],
         cors_origins: vec![CORS_ORIGIN.to_owned()],

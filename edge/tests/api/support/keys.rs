@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use edge::{
     error::{Error, Result},
-    ports::auth::{SignatureAlgorithm, SignatureVerifier},
+    ports::auth::{SignatureAlgorithm, Signatures},
 };
 use p256::ecdsa::signature::{SignatureEncoding, Signer, Verifier};
 use rsa::{BigUint, pkcs1v15, sha2::Sha256, traits::PublicKeyParts};
@@ -70,6 +70,15 @@ impl KeyPair {
         jwk
     }
 
+    /// An ES256 key's private half, as `supabase gen signing-key` prints it.
+    pub fn private_jwk(&self, kid: &str) -> Value {
+        let mut jwk = self.jwk(kid);
+        if let Self::Es256(key) = self {
+            jwk["d"] = BASE64.encode(key.to_bytes()).into();
+        }
+        jwk
+    }
+
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::Es256(key) => {
@@ -86,7 +95,7 @@ impl KeyPair {
 pub struct PureRustSignatures;
 
 #[async_trait]
-impl SignatureVerifier for PureRustSignatures {
+impl Signatures for PureRustSignatures {
     async fn verify(
         &self,
         algorithm: SignatureAlgorithm,
@@ -119,5 +128,12 @@ impl SignatureVerifier for PureRustSignatures {
             }
         };
         Ok(is_good)
+    }
+
+    async fn sign_es256(&self, jwk: &str, message: &[u8]) -> Result<Vec<u8>> {
+        let jwk: Value = serde_json::from_str(jwk).map_err(Error::internal)?;
+        let number = BASE64.decode(jwk["d"].as_str().unwrap_or_default()).unwrap_or_default();
+        let key = p256::ecdsa::SigningKey::from_slice(&number).map_err(Error::internal)?;
+        Ok(KeyPair::Es256(key).sign(message))
     }
 }
