@@ -13,7 +13,18 @@ pub enum SignatureAlgorithm {
     EdDsa,
 }
 
-/// Verifies asymmetric signatures (WebCrypto in the Worker, pure Rust in native tests).
+impl SignatureAlgorithm {
+    /// Whether a signature of so many bytes can be one. The runtime throws at some that can't, instead of refusing them.
+    pub fn allows_length(self, bytes: usize) -> bool {
+        match self {
+            Self::Es256 | Self::EdDsa => bytes == 64,
+            // As long as its key, which the runtime compares.
+            Self::Rs256 => bytes >= 256,
+        }
+    }
+}
+
+/// Asymmetric signatures (WebCrypto in the Worker, pure Rust in native tests).
 #[async_trait]
 pub trait Signatures: Send + Sync {
     /// Whether `signature` over `message` was made by the owner of `jwk`, a public JSON Web Key.

@@ -56,6 +56,8 @@ async fn a_token_with_one_wrong_claim_or_signature_is_refused() -> Result<()> {
         ("said to be RS256", es256()?.header("alg", "RS256")),
         ("said to be EdDSA", es256()?.header("alg", "EdDSA")),
         ("an RSA key under an EC key's name", Order::new(&stack, "RS256")?.header("kid", "ES256")),
+        ("another key's signature as RS256", Order::new(&stack, "RS256")?.signed_with("EdDSA")),
+        ("another key's signature as EdDSA", Order::new(&stack, "EdDSA")?.signed_with("RS256")),
         ("an algorithm nobody configured", es256()?.header("alg", "ES384")),
         ("no algorithm", es256()?.header("alg", "none")),
         ("a critical header", es256()?.header("crit", json!(["b64"]))),

@@ -165,6 +165,24 @@ fn refuses_every_bad_token_with_the_same_answer() {
 }
 
 #[test]
+fn a_signature_too_long_or_too_short_never_reaches_the_runtime() {
+    let app = TestApp::new();
+    let pairs = [KeyPair::es256(7), KeyPair::rs256(), KeyPair::ed_dsa(7)];
+    app.key_sets.publish(pairs.iter().map(|pair| pair.jwk(pair.alg())).collect());
+    let claims = claims(&app.world.clock, 1, None);
+    for alg in pairs.iter().map(KeyPair::alg) {
+        for bytes in [0, 1, 63, 65, 255] {
+            let header = json!({ "alg": alg, "kid": alg });
+            let found = verify(&app, &token(&header, &claims, |_| vec![7; bytes]));
+            assert!(
+                matches!(found, Err(Error::Unauthenticated { .. })),
+                "{alg} {bytes}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_bad_token_is_refused_for_the_reason_it_was_made_for() {
     let app = TestApp::new();
     let mut reasons = Vec::new();

@@ -120,6 +120,10 @@ impl Signatures for PureRustSignatures {
                 let signature = pkcs1v15::Signature::try_from(signature);
                 signature.and_then(|signature| key.verify(message, &signature)).is_ok()
             }
+            // As the runtime, which throws.
+            SignatureAlgorithm::EdDsa if signature.len() != 64 => {
+                return Err(Error::internal("not the length of a signature"));
+            }
             SignatureAlgorithm::EdDsa => {
                 let bytes = member("x").try_into().unwrap_or([0; 32]);
                 let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes);
