@@ -114,7 +114,7 @@ const issuersOf = ({ ports }) =>
     ? [
         { issuer: `${urlOf(ports.issuer)}/keys`, audience: 'chandelle', algorithms: ['ES256', 'RS256', 'EdDSA'], jwks_url: `${urlOf(ports.issuer)}/jwks.json` },
         { issuer: `${urlOf(ports.issuer)}/secret`, audience: 'chandelle', algorithms: ['HS256'], hs256_secret_name: 'JWT_HS256_SECRET' },
-        { issuer: `${urlOf(ports.issuer)}/clerk`, authorized_parties: ['https://app.example'], algorithms: ['RS256'], jwks_url: `${urlOf(ports.issuer)}/jwks.json`, is_foreign: true },
+        { issuer: `${urlOf(ports.issuer)}/clerk`, authorized_parties: ['https://app.example'], algorithms: ['RS256', 'EdDSA'], jwks_url: `${urlOf(ports.issuer)}/jwks.json`, is_foreign: true },
       ]
     : [];
 

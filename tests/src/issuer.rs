@@ -42,13 +42,14 @@ impl Order {
         Ok(order)
     }
 
-    /// A session's token as Clerk writes it: no audience, no role, an id that is no UUID.
-    pub fn by_clerk(stack: &Stack) -> Result<Self> {
-        let mut order = Self::new(stack, "RS256")?;
-        let (iat, exp) = (order.claims["iat"].clone(), order.claims["exp"].clone());
+    /// A session's token as Clerk writes it (which signs with RS256): no audience, no role, an id that is no UUID.
+    pub fn by_clerk(stack: &Stack, alg: &'static str) -> Result<Self> {
+        let mut order = Self::new(stack, alg)?;
+        let now_s = now_s()?;
         order.claims = json!({
             "iss": format!("{}/clerk", stack.issuer_url), "azp": "https://app.example",
-            "sub": "user_2abc123", "sid": "sess_1", "iat": iat, "exp": exp,
+            "sub": "user_2abc123", "sid": "sess_1", "v": 2, "fva": [0, -1], "sts": "active",
+            "iat": now_s, "nbf": now_s - 10, "exp": now_s + 600,
         });
         Ok(order)
     }

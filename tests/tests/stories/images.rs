@@ -1,13 +1,11 @@
 //! Sorami's images through the whole system: every step told in order and proved, a receiver that is down for a while, and
 //! pictures to start from that lead where they must not.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use e2e::{
     client::Browser,
-    receiver::{Received, asked, fail_next, received},
-    stack::{Stack, eventually},
+    receiver::{asked, fail_next, statuses, told_to_the_end},
+    stack::Stack,
     supabase::{Person, rows, rows_seen_by, sign_up},
 };
 use reqwest::{Method, Response, StatusCode};
@@ -28,21 +26,6 @@ fn order(id: &str, person: &Person) -> Value {
 
 async fn post(browser: &Browser, body: &Value) -> Result<Response> {
     Ok(browser.request(Method::POST, "/api/images/generate").json(body).send().await?)
-}
-
-fn statuses(messages: &[Received]) -> Vec<&str> {
-    let taken = messages.iter().filter(|message| message.status == 204);
-    taken.filter_map(|message| message.body["status"].as_str()).collect()
-}
-
-/// What arrived once the end was taken.
-async fn told_to_the_end(stack: &Stack, id: &str) -> Result<Vec<Received>> {
-    eventually("the end is told", Duration::from_secs(120), async || {
-        let messages = received(stack, id).await?;
-        let last = statuses(&messages).last().copied().unwrap_or_default();
-        Ok(["completed", "failed"].contains(&last).then_some(messages))
-    })
-    .await
 }
 
 #[tokio::test]

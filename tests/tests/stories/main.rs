@@ -11,5 +11,6 @@ mod images;
 mod lose_a_part;
 mod make_a_scene;
 mod other_issuers;
+mod people_of_another_issuer;
 mod strangers;
 mod wait_for_a_place;

@@ -27,7 +27,7 @@ async fn every_algorithm_that_is_configured_is_accepted() -> Result<()> {
         Order::new(&stack, "RS256")?,
         Order::new(&stack, "EdDSA")?,
         Order::by_secret(&stack)?,
-        Order::by_clerk(&stack)?,
+        Order::by_clerk(&stack, "RS256")?,
     ];
     for order in orders {
         let (status, problem) = verdict(&stack, &order).await?;
@@ -62,8 +62,11 @@ async fn a_token_with_one_wrong_claim_or_signature_is_refused() -> Result<()> {
         ("no algorithm", es256()?.header("alg", "none")),
         ("a critical header", es256()?.header("crit", json!(["b64"]))),
         ("keys, where a secret was agreed", Order::by_secret(&stack)?.header("alg", "ES256")),
-        ("for another party", Order::by_clerk(&stack)?.claim("azp", "https://evil.example")),
-        ("for no party", Order::by_clerk(&stack)?.claim("azp", Value::Null)),
+        (
+            "for another party",
+            Order::by_clerk(&stack, "RS256")?.claim("azp", "https://evil.example"),
+        ),
+        ("for no party", Order::by_clerk(&stack, "RS256")?.claim("azp", Value::Null)),
         ("another secret", Order::by_secret(&stack)?.signed_with("public")),
     ];
     for (name, order) in cases {
