@@ -105,6 +105,30 @@ describe('image_generations', () => {
     assert.deepEqual([charge.amount, charge.reason], [-2, 'image']);
   });
 
+  test('of one that nobody is told of each step is noted too, but leaves no entry', async () => {
+    const silent = { changes: { has_receiver: false } };
+    const job = await createImages(owner, silent);
+    await claimJob(job);
+    await report(job, 'generating');
+    await ok(service.rpc('release_job', { p_id: job.id, p_message: 'again', p_counts: true }));
+    await claimJob(job);
+    assert.equal((await generationOf(job)).status, 'generating', 'a second run tells nothing twice');
+    await ok(finish(job, await uploadImages(job)));
+    const { status, last_event: last } = await generationOf(job);
+    assert.deepEqual([status, last.event, last.images.length], ['completed', 'completed', 2]);
+    assert.deepEqual(await eventsOf(job), []);
+    const [charge] = await ok(service.from('credit_ledger').select().eq('job_id', job.id));
+    assert.equal(charge.amount, -2);
+
+    const failed = await createImages(owner, silent);
+    await claimJob(failed);
+    await ok(service.rpc('fail_job', { p_id: failed.id, p_code: 'invalid_request', p_detail: 'no room' }));
+    assert.deepEqual([(await generationOf(failed)).error_message, await eventsOf(failed)], ['no room', []]);
+    const told = await createImages(owner, { changes: { has_receiver: true } });
+    await claimJob(told);
+    assert.deepEqual(await eventsOf(told), TOLD.slice(0, 1));
+  });
+
   test('a later event waits for the earlier ones, also after the job has ended', async () => {
     const job = await createImages(owner);
     await claimJob(job);

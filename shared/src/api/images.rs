@@ -92,7 +92,7 @@ fn input_image_url(fields: &mut Fields<'_>) -> Option<String> {
     Some(text)
 }
 
-/// What of an order its job keeps: everything that the pictures depend on.
+/// What of an order its job keeps: everything that the pictures depend on, and whether anybody is told of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageJob {
     pub generation_id: GenerationId,
@@ -109,12 +109,21 @@ pub struct ImageJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style: Option<String>,
     pub quality: ImageQuality,
+    /// Whether webhooks were sent when it was accepted; the database notes each step for them, or for nobody.
+    #[serde(default = "is_told")]
+    pub has_receiver: bool,
+}
+
+/// Orders of releases that did not note it were all told of.
+fn is_told() -> bool {
+    true
 }
 
 impl FromBody for ImageJob {
     fn from_fields(fields: &mut Fields<'_>) -> Self {
         let generation_id = fields.parsed("generation_id", GENERATION_ID_RULE);
         let input_format = fields.optional_parsed("input_format", "must be PNG, JPEG or WEBP");
+        let has_receiver = fields.optional_flag("has_receiver").unwrap_or_else(is_told);
         let order = CreateImages::from_fields(fields);
         Self {
             generation_id: generation_id.unwrap_or_else(|| GenerationId(String::new())),
@@ -126,6 +135,7 @@ impl FromBody for ImageJob {
             format: order.format.unwrap_or_default(),
             style: order.style,
             quality: order.quality.unwrap_or_default(),
+            has_receiver,
         }
     }
 }

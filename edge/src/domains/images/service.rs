@@ -42,6 +42,8 @@ pub struct ImagePorts<'a> {
     pub own_origins: &'a [String],
     pub issuers: &'a [IssuerConfig],
     pub environment: Environment,
+    /// Whether webhooks are sent.
+    pub has_receiver: bool,
 }
 
 impl<'a> From<&'a AppState> for ImagePorts<'a> {
@@ -54,6 +56,7 @@ impl<'a> From<&'a AppState> for ImagePorts<'a> {
             own_origins: &state.config.input_image_origins,
             issuers: &state.config.issuers,
             environment: state.config.environment,
+            has_receiver: state.webhook.is_some(),
         }
     }
 }
@@ -110,6 +113,7 @@ async fn accept(
         format: order.format.unwrap_or_default(),
         style: order.style,
         quality: order.quality.unwrap_or_default(),
+        has_receiver: ports.has_receiver,
     };
     if let Some(url) = &job.input_image_url {
         let clock = ports.jobs.clock;

@@ -1,11 +1,18 @@
 //! Webhooks: every step in order, signed, the same each time, until the receiver has it or a day is over.
 
-use edge::ports::{delivery::Delivery, system::Clock};
+use edge::{
+    config::Config,
+    ports::{delivery::Delivery, system::Clock},
+};
 use serde_json::{Value, json};
 use shared::signing::{Attempt, SigningSecret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
 use super::{ID, app_with, get, order, post, run};
-use crate::support::{app::TestApp, nodes::Behaviour, world::WEBHOOK_SECRET};
+use crate::support::{
+    app::{TestApp, config},
+    nodes::Behaviour,
+    world::{WEBHOOK_SECRET, World},
+};
 
 fn told(app: &TestApp) -> Vec<String> {
     let status = |body: &Value| body["status"].as_str().unwrap().to_owned();
@@ -31,6 +38,21 @@ fn every_step_is_told_in_order_and_the_last_is_what_the_route_says() {
     assert_eq!(bodies[3]["environment"], "development");
     assert_eq!(get(&app, &alice, ID).json(200), bodies[3]);
     assert!(app.world.discord.posted().is_empty(), "Discord is told of scenes");
+}
+
+#[test]
+fn where_nobody_is_told_no_message_is_left_and_the_route_says_the_same() {
+    for refuses in [false, true] {
+        let world = World::with_nodes([Behaviour { refuses, ..Behaviour::default() }]);
+        let app = TestApp::on(world, Config { webhook: None, ..config() });
+        let alice = app.sign_in(200);
+        post(&app, &alice, &order()).json(202);
+        run(&app);
+        let end = if refuses { "failed" } else { "completed" };
+        assert_eq!(get(&app, &alice, ID).json(200)["status"], end);
+        assert!(app.world.database.tables().outbox.is_empty(), "{end}");
+        assert!(app.world.receiver.bodies().is_empty(), "{end}");
+    }
 }
 
 #[test]

@@ -88,7 +88,6 @@ impl TestApp {
         let text_rooms = FakeTextRooms::new(&world, background.clone());
         let state = AppState {
             tokens: Arc::new(TokenVerifier::new(&config, ports)),
-            config: Arc::new(config),
             clock: Arc::new(world.clock.clone()),
             random: Arc::new(CountingRandom::default()),
             background: Arc::new(background.clone()),
@@ -102,7 +101,7 @@ impl TestApp {
             texts: Arc::new(world.database.clone()),
             queues: Arc::new(world.queues.clone()),
             discord: Some(Arc::new(world.discord.clone())),
-            webhook: Some(Arc::new(world.receiver.clone())),
+            webhook: config.webhook.as_ref().map(|_| Arc::new(world.receiver.clone()) as _),
             web: Arc::new(world.web.clone()),
             files: Arc::new(world.database.clone()),
             jobs: Arc::new(world.database.clone()),
@@ -110,6 +109,7 @@ impl TestApp {
             images: Arc::new(world.database.clone()),
             outbox: Arc::new(world.database.clone()),
             admin: Arc::new(world.database.clone()),
+            config: Arc::new(config),
         };
         Self { world, key_sets, rate_limiter, background, text_rooms, state: Arc::new(state) }
     }

@@ -82,17 +82,14 @@ impl Tables {
     }
 
     fn tell(&mut self, job: &Job, event: JobStatus, facts: Value, now_ms: u64) {
-        let name = format!("image.{event}");
-        if self.outbox.iter().any(|e| e.row.job_id == Some(job.id) && e.row.event == name) {
-            return;
-        }
+        let mine = self.generations.values_mut().find(|generation| generation.job_id == job.id);
+        let Some(mine) = mine.filter(|mine| step(mine.status) < step(event)) else { return };
         let id = &job.input["generation_id"];
         let mut payload = json!({"job_id": id, "event": event, "at": rfc3339(now_ms)});
         payload.as_object_mut().unwrap().extend(facts.as_object().unwrap().clone());
-        self.push_outbox(job, ("webhook", &name), payload.clone(), now_ms);
-        let mine = self.generations.values_mut().find(|generation| generation.job_id == job.id);
-        if let Some(generation) = mine {
-            (generation.status, generation.last_event) = (event, payload);
+        (mine.status, mine.last_event) = (event, payload.clone());
+        if job.input["has_receiver"] != false {
+            self.push_outbox(job, ("webhook", &format!("image.{event}")), payload, now_ms);
         }
     }
 
@@ -122,6 +119,16 @@ impl Tables {
             created_at: Some(timestamp(now_ms)),
         };
         self.outbox.push(OutboxEntry { row, due_ms: now_ms });
+    }
+}
+
+fn step(status: JobStatus) -> u8 {
+    match status {
+        JobStatus::Queued => 0,
+        JobStatus::Initializing => 1,
+        JobStatus::Generating => 2,
+        JobStatus::Saving => 3,
+        JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled => 4,
     }
 }
 
