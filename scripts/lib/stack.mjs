@@ -36,7 +36,7 @@ function writeStack(dir, stack) {
  * @param {{dir?: string, freePorts?: boolean, driver?: 'pglite' | 'postgres', nodes?: number, cronSeconds?: number,
  *   standIns?: boolean, edgeKind?: 'release' | 'fast', vars?: object, nodeVars?: object, deliveries?: object}} options
  *   vars and nodeVars: more settings of the edge and of the nodes; standIns: with the tests' stand-ins for Discord's
- *   webhook, for other issuers of tokens and for the product's own server; deliveries: by queue, after how many repeats a message is a dead letter
+ *   webhook, for other issuers of tokens, for the product's own server and for a resolver of names; deliveries: by queue, after how many repeats a message is a dead letter
  */
 export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options } = {}) {
   const old = readStack(dir);
@@ -76,14 +76,14 @@ export async function startStack({ dir = LOCAL, edgeKind = 'release', ...options
 }
 
 async function makePlan({ freePorts: anyPorts = false, driver = process.env.SUPABASE_DRIVER ?? 'pglite', nodes = 1, cronSeconds = 60, standIns = false, vars = {}, nodeVars = {}, deliveries = {} }, old) {
-  const count = 6 + nodes;
+  const count = 7 + nodes;
   const [inspector, ...free] = await freePorts(count);
   const ports = anyPorts
-    ? { supabase: free[0], edge: free[1], nodes: free.slice(5, 5 + nodes) }
+    ? { supabase: free[0], edge: free[1], nodes: free.slice(6, 6 + nodes) }
     : { ...DEFAULT_PORTS, nodes: Array.from({ length: nodes }, (_, index) => DEFAULT_PORTS.node + index) };
   for (const [part, port] of Object.entries({ supabase: ports.supabase, edge: ports.edge, node: ports.nodes[0] })) await requirePort(port, part);
   const secrets = old?.plan.secrets ?? { node_token: secret(), node_join_token: secret(), metrics_token: secret(), issuer_secret: secret(), webhook_secret: secret() };
-  return { ports: { ...ports, inspector, ...(standIns && { discord: free[2], issuer: free[3], receiver: free[4] }) }, driver, nodes, cronSeconds, vars, nodeVars, deliveries, secrets };
+  return { ports: { ...ports, inspector, ...(standIns && { discord: free[2], issuer: free[3], receiver: free[4], resolver: free[5] }) }, driver, nodes, cronSeconds, vars, nodeVars, deliveries, secrets };
 }
 
 const describe = (plan, old) => ({
@@ -93,6 +93,7 @@ const describe = (plan, old) => ({
   ...(plan.ports.discord && { discord_url: urlOf(plan.ports.discord) }),
   ...(plan.ports.issuer && { issuer_url: urlOf(plan.ports.issuer) }),
   ...(plan.ports.receiver && { receiver_url: urlOf(plan.ports.receiver) }),
+  ...(plan.ports.resolver && { resolver_url: urlOf(plan.ports.resolver) }),
   node_token: plan.secrets.node_token,
   metrics_token: plan.secrets.metrics_token,
   // The people stay in Supabase's data, so their passwords stay too.
@@ -105,6 +106,7 @@ const describe = (plan, old) => ({
 const varsOf = ({ ports, secrets, vars }) => ({
   ...(ports.discord && { DISCORD_WEBHOOK_URL: `${urlOf(ports.discord)}/api/webhooks/1/token` }),
   ...(ports.receiver && { WEBHOOK_URL: `${urlOf(ports.receiver)}/hook`, WEBHOOK_SECRET: secrets.webhook_secret, INPUT_IMAGE_ORIGINS: urlOf(ports.receiver) }),
+  ...(ports.resolver && { DNS_URL: `${urlOf(ports.resolver)}/dns-query` }),
   ...vars,
 });
 

@@ -12,6 +12,8 @@ pub enum Part {
     Node,
     Edge,
     Supabase,
+    /// The stand-in that resolves names.
+    Resolver,
 }
 
 impl Part {
@@ -20,6 +22,7 @@ impl Part {
             Self::Node => "node",
             Self::Edge => "edge",
             Self::Supabase => "supabase",
+            Self::Resolver => "resolver",
         }
     }
 }
@@ -47,6 +50,8 @@ pub struct Stack {
     pub receiver_url: String,
     /// The stand-in for other issuers of tokens.
     pub issuer_url: String,
+    /// The stand-in for a resolver of names.
+    pub resolver_url: String,
     pub admin_user: Account,
     #[serde(skip)]
     dir: PathBuf,

@@ -18,6 +18,9 @@ use crate::{
 
 const DNS_TIMEOUT_MS: u32 = 3_000;
 
+/// Statuses with which a question was answered: with what there is, and with that there is no such name.
+const ANSWERED: [u32; 2] = [0, 3];
+
 /// The numbers of the record types.
 const A: u16 = 1;
 const AAAA: u16 = 28;
@@ -30,6 +33,8 @@ pub struct HttpWeb {
 
 #[derive(Deserialize)]
 struct DnsAnswer {
+    #[serde(rename = "Status")]
+    status: u32,
     #[serde(rename = "Answer", default)]
     answer: Vec<DnsRecord>,
 }
@@ -89,6 +94,10 @@ async fn text_of(call: Call) -> Result<String> {
 fn addresses_in(text: &str) -> Result<Vec<IpAddr>> {
     let answer: DnsAnswer =
         serde_json::from_str(text).map_err(|error| Error::unavailable("DNS", error))?;
+    // The name's own servers failed, or refused: the runtime's resolver might fare better and be led inside.
+    if !ANSWERED.contains(&answer.status) {
+        return Err(Error::unavailable("DNS", format!("it answered {}", answer.status)));
+    }
     let records = answer.answer.iter().filter(|record| [A, AAAA].contains(&record.kind));
     // What can't be read as an address must not count as none.
     records.map(|record| record.data.parse().map_err(|e| Error::unavailable("DNS", e))).collect()
@@ -133,6 +142,10 @@ mod tests {
         let ips: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
         assert_eq!(addresses_in(text).unwrap(), ips);
         assert_eq!(addresses_in(r#"{"Status":3}"#).unwrap(), Vec::<IpAddr>::new());
-        assert!(addresses_in(r#"{"Answer":[{"type":1,"data":"?"}]}"#).is_err());
+        for unusable in
+            [r#"{"Status":0,"Answer":[{"type":1,"data":"?"}]}"#, r#"{"Status":2}"#, "{}"]
+        {
+            assert!(addresses_in(unusable).is_err(), "{unusable}");
+        }
     }
 }

@@ -10,7 +10,7 @@ export const urlOf = (port) => `http://127.0.0.1:${port}`;
 
 /** The names of all parts, in the order in which they start. */
 export function partNames({ nodes, ports }) {
-  return ['supabase', ...['discord', 'issuer', 'receiver'].filter((name) => ports[name]), 'edge', ...nodeNames(nodes), 'ticker'];
+  return ['supabase', ...['discord', 'issuer', 'receiver', 'resolver'].filter((name) => ports[name]), 'edge', ...nodeNames(nodes), 'ticker'];
 }
 
 export const nodeNames = (count) => Array.from({ length: count }, (_, index) => (index ? `node-${index + 1}` : 'node'));
@@ -37,6 +37,10 @@ export function commandOf(name, dir, plan) {
   if (name === 'receiver') {
     const args = [inRoot('tests', 'stand-ins', 'receiver.mjs'), '--port', String(ports.receiver)];
     return { program: 'node', args, env: { RECEIVER_SECRET: secrets.webhook_secret }, health: `${urlOf(ports.receiver)}/asked` };
+  }
+  if (name === 'resolver') {
+    const args = [inRoot('tests', 'stand-ins', 'resolver.mjs'), '--port', String(ports.resolver)];
+    return { program: 'node', args, health: `${urlOf(ports.resolver)}/asked` };
   }
   if (name === 'edge') return edgeCommand(dir, { port: ports.edge, inspectorPort: ports.inspector });
   if (name === 'ticker') {

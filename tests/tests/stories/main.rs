@@ -10,6 +10,7 @@ mod double_click;
 mod images;
 mod lose_a_part;
 mod make_a_scene;
+mod names_of_pictures;
 mod other_issuers;
 mod people_of_another_issuer;
 mod strangers;

@@ -71,6 +71,8 @@ async fn check(ports: &InputPorts<'_>, address: &Address) -> Result<()> {
         Some(ips) if !ips.iter().all(|ip| is_public_ip(*ip)) => {
             Err(refused(AddressProblem::NotPublic))
         }
+        // There is nothing there, as far as can be known; whoever asked all the same might be told of something.
+        Some(ips) if ips.is_empty() => Err(failed(FetchFailure::Unreachable)),
         _ => Ok(()),
     }
 }

@@ -113,12 +113,19 @@ fn a_name_that_resolves_to_an_address_inside_is_not_asked() {
     let app = app_with(Behaviour::default());
     app.world.web.serve(URL, png());
     for ip in ["10.0.0.7", "::1", "::ffff:127.0.0.1", "169.254.169.254"] {
-        app.world.web.name("files.example", ip);
+        app.world.web.name("files.example", &[ip]);
         assert_eq!(code(&app, URL), "address", "{ip}");
+        app.world.web.name("files.example", &["8.8.8.8", ip]);
+        assert_eq!(code(&app, URL), "address", "{ip} beside a public one");
     }
-    assert!(app.world.web.asked().is_empty());
-    app.world.web.name("files.example", "8.8.8.8");
+    app.world.web.name("files.example", &[]);
+    assert_eq!(code(&app, URL), "unreachable");
     let alice = app.sign_in(200);
+    app.world.web.set_resolver_away(true);
+    post(&app, &alice, &order_from(URL)).problem(503);
+    app.world.web.set_resolver_away(false);
+    assert!(app.world.web.asked().is_empty());
+    app.world.web.name("files.example", &["8.8.8.8", "2606:4700::1111"]);
     post(&app, &alice, &order_from(URL)).json(202);
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use edge::{
-    error::Result,
+    error::{Error, Result},
     ports::{
         system::Clock,
         web::{FetchFailure, Fetched, Web},
@@ -24,6 +24,7 @@ type Answer = std::result::Result<Fetched, FetchFailure>;
 struct Internet {
     pages: HashMap<String, (u64, Answer)>,
     names: HashMap<String, Vec<IpAddr>>,
+    is_resolver_away: bool,
     asked: Vec<String>,
 }
 
@@ -61,8 +62,14 @@ impl FakeWeb {
     }
 
     /// What a name resolves to; of others nobody knows.
-    pub fn name(&self, name: &str, ip: &str) {
-        self.internet.lock().unwrap().names.insert(name.to_owned(), vec![ip.parse().unwrap()]);
+    pub fn name(&self, name: &str, ips: &[&str]) {
+        let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        self.internet.lock().unwrap().names.insert(name.to_owned(), ips);
+    }
+
+    /// Whether anybody can be asked about names.
+    pub fn set_resolver_away(&self, is_away: bool) {
+        self.internet.lock().unwrap().is_resolver_away = is_away;
     }
 
     /// The addresses that were asked.
@@ -89,6 +96,10 @@ impl Web for FakeWeb {
     }
 
     async fn resolve(&self, name: &str) -> Result<Option<Vec<IpAddr>>> {
-        Ok(self.internet.lock().unwrap().names.get(name).cloned())
+        let internet = self.internet.lock().unwrap();
+        if internet.is_resolver_away {
+            return Err(Error::unavailable("DNS", "away"));
+        }
+        Ok(internet.names.get(name).cloned())
     }
 }
