@@ -7,7 +7,7 @@
 //! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
 //! - [`dialects`]: RunPod's and Replicate's words for those jobs; [`webhooks`]: telling callers of them
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
-//! - [`access`], [`clock`], [`config`], [`state`]: what the parts share
+//! - [`access`], [`clock`], [`config`], [`say`], [`state`]: what the parts share
 //! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
 
 pub mod access;
@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod lifetime;
 pub mod loaders;
 pub mod registry;
+pub mod say;
 pub mod scheduler;
 pub mod serve;
 pub mod state;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use gpu_node::{
     cli::{generate, models},
     config::ServeConfig,
+    say::say,
     serve,
 };
 
@@ -22,7 +23,7 @@ enum Command {
     Serve(Box<ServeConfig>),
     /// Make a picture from a prompt and write it to a file, or write a text.
     Generate(Box<generate::GenerateArgs>),
-    /// List or verify what the models folder holds.
+    /// List, pull, verify or clean what the models folder holds.
     Models(models::ModelsArgs),
 }
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -22,6 +22,7 @@ use crate::{
         Registry, SharedWords, TextDefaults, load_embedding_engine, load_image_engine,
         load_text_model, load_tokenizer,
     },
+    say::say,
     scheduler::{
         EmbeddingLane, EmbeddingLaneSettings, MemoryBudget, Metrics, TextLane, TextLaneSettings,
     },
@@ -65,7 +66,7 @@ pub fn run(config: ServeConfig) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             ExitCode::from(2)
         }
     }
@@ -75,6 +76,8 @@ fn start_logs(config: &LogConfig) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(&config.log_level)
         .map_err(|_| ConfigError::LogLevel(config.log_level.clone()))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // It would be told to standard error too, with a panic.
+    let logs = logs.log_internal_errors(false);
     // An error means that the process logs already.
     let _ = match config.log_format {
         LogFormat::Text => logs.with_ansi(false).try_init(),

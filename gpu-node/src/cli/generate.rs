@@ -15,6 +15,7 @@ use crate::{
         image::{ImageEvent, ImageJob},
     },
     registry::{Defaults, Manifest, Registry, load_image_engine},
+    say::say,
 };
 
 #[derive(Args)]
@@ -153,7 +154,7 @@ fn draw(manifest: &Manifest, args: GenerateArgs) -> Result<()> {
         };
         std::fs::write(&path, &picture.bytes)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!(
+        say(format_args!(
             "{}: {}×{}, {} bytes, seed {}, on {}",
             path.display(),
             picture.width,
@@ -161,12 +162,12 @@ fn draw(manifest: &Manifest, args: GenerateArgs) -> Result<()> {
             picture.bytes.len(),
             picture.seed,
             devices.kind()
-        );
+        ));
     }
-    eprintln!(
+    say(format_args!(
         "loaded in {:.2} s, made in {:.2} s",
         loaded.as_secs_f64(),
         (total - loaded).as_secs_f64()
-    );
+    ));
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::{
     },
     error::Error,
     registry::{Manifest, TextDefaults, load_text_model, load_words},
+    say::say,
     text::{
         AnswerPart, ChatOrder, CompletionOrder, Generation, ModelLanguage, Prepared, Prompt,
         SamplingWishes, ToolChoice, prepare_chat, prepare_completion,
@@ -76,12 +77,12 @@ pub(super) fn write_text(
     let began = Instant::now();
     let usage = write(&mut batch, prepared)?;
     let write_s = began.elapsed().as_secs_f64();
-    eprintln!(
+    say(format_args!(
         "{} tokens read, {} written, seed {seed}, on {}; loaded in {load_s:.2} s, written in {write_s:.2} s",
         usage.prompt_tokens,
         usage.written_tokens,
         devices.kind(),
-    );
+    ));
     Ok(())
 }
 
