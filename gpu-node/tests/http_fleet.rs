@@ -82,13 +82,17 @@ async fn a_node_outlives_an_edge_that_goes_away_and_comes_back() {
     let _membership = join(&node, &edge.url);
     edge.next_call_to(HEARTBEAT).await;
     drop(edge);
-    let listener = loop {
-        // The port is free again once the old edge's task has ended.
-        match TcpListener::bind(&address).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
+    // The port is free again once the old edge's task has ended, unless somebody else on this machine took it.
+    let again = async {
+        loop {
+            match TcpListener::bind(&address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
         }
     };
+    let listener = tokio::time::timeout(Duration::from_secs(60), again).await;
+    let listener = listener.expect("somebody else listens at the edge's address");
     let mut edge = FakeEdge::on(listener);
     edge.forget_the_node();
     edge.next_call_to("/api/nodes/register").await;
