@@ -1,4 +1,4 @@
-//! `gpu-node models list|pull|verify`: what the models folder holds, what of it is here, and whether it is whole.
+//! `gpu-node models list|pull|verify|clean`: what the models folder holds, what of it is here, and whether it is whole.
 
 use std::{
     io::{Write, stdout},
@@ -10,9 +10,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::registry::{
-    HubError, HubSettings, Manifest, PullObserver, Registry, Source, is_here, pull_model, size_of,
-    verify_files,
+    HubError, HubSettings, Manifest, PullObserver, Registry, Source, WeightsError, is_here,
+    leftovers_of, pull_model, remove_leftover, size_of, verify_files,
 };
+use crate::say::say;
 
 #[derive(Args)]
 pub struct ModelsArgs {
@@ -41,6 +42,14 @@ enum ModelsCommand {
         #[arg(long)]
         offline: bool,
     },
+    /// Remove what pulls that never ended left in the cache of hubs; nothing that a pull is at.
+    ///
+    /// Beginnings are kept where a model is not here as a whole: the next pull goes on with them.
+    Clean {
+        /// Remove those beginnings too.
+        #[arg(long)]
+        all: bool,
+    },
     /// Compare every file with its manifest, or with what the hub said of it: size and checksum.
     Verify {
         /// Only this model.
@@ -54,6 +63,7 @@ pub fn run(args: ModelsArgs) -> Result<()> {
     match args.command {
         ModelsCommand::List => list(&registry),
         ModelsCommand::Pull { names, all, offline } => pull(&registry, &names, all, offline),
+        ModelsCommand::Clean { all } => clean(&registry, all),
         ModelsCommand::Verify { name } => verify(&registry, name.as_deref()),
     }
 }
@@ -63,15 +73,48 @@ fn list(registry: &Registry) -> Result<()> {
     for model in registry.models() {
         writeln!(
             out,
-            "{:<28} {:<9} {:<16} {:<12} {:>8.1} MB  {}{}",
+            "{:<28} {:<9} {:<16} {:<12} {:>8.1} MB  {}{}{}",
             model.name,
             model.modality.as_str(),
             model.architecture,
             model.revision,
             size_mb(model),
             model.licence,
-            if is_here(model) { "" } else { "  (not pulled)" }
+            if is_here(model) { "" } else { "  (not pulled)" },
+            left_over(model)
         )?;
+    }
+    Ok(())
+}
+
+fn left_over(model: &Manifest) -> String {
+    let bytes: u64 = leftovers_of(model).iter().map(|leftover| leftover.bytes).sum();
+    match bytes {
+        0 => String::new(),
+        bytes => format!("  ({:.1} MB of pulls that never ended)", bytes as f64 / 1e6),
+    }
+}
+
+fn clean(registry: &Registry, all: bool) -> Result<()> {
+    let mut out = stdout().lock();
+    for model in registry.models() {
+        // Several models may be of one repository, and a beginning does not say whose it is.
+        let is_same = |other: &&Manifest| other.source.repository() == model.source.repository();
+        let is_awaited = registry.models().iter().filter(is_same).any(|model| !is_here(model));
+        for leftover in leftovers_of(model) {
+            let (path, mb) = (leftover.path.display(), leftover.bytes as f64 / 1e6);
+            if is_awaited && !all {
+                writeln!(
+                    out,
+                    "{}: kept {path}, {mb:.1} MB: the next pull goes on with it",
+                    model.name
+                )?;
+            } else if remove_leftover(model, &leftover).with_context(|| path.to_string())? {
+                writeln!(out, "{}: removed {path}, {mb:.1} MB", model.name)?;
+            } else {
+                writeln!(out, "{}: kept {path}, {mb:.1} MB: a pull is at it", model.name)?;
+            }
+        }
     }
     Ok(())
 }
@@ -129,7 +172,7 @@ impl Bar {
     }
 
     fn say(&self, line: &str) {
-        self.0.suspend(|| eprintln!("{line}"));
+        self.0.suspend(|| say(line));
     }
 }
 
@@ -167,11 +210,10 @@ fn verify(registry: &Registry, name: Option<&str>) -> Result<()> {
     }
     let mut broken = 0;
     for model in chosen {
-        if name.is_none() && !is_here(model) {
-            writeln!(out, "{}: not pulled", model.name)?;
-            continue;
-        }
         match verify_files(model, |_| ()) {
+            Err(WeightsError::NotPulled { .. }) if name.is_none() => {
+                writeln!(out, "{}: not pulled", model.name)?;
+            }
             Ok(()) => writeln!(
                 out,
                 "{}: {} files, {:.1} MB, whole",

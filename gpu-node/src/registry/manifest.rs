@@ -40,6 +40,16 @@ pub enum Source {
     Hub { repository: String, revision: String },
 }
 
+impl Source {
+    /// The hub repository, if it is one.
+    pub fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Hub { repository, .. } => Some(repository),
+            _ => None,
+        }
+    }
+}
+
 /// One file of a model, and how to know that it is the right one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

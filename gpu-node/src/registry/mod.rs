@@ -8,7 +8,10 @@ mod weights;
 mod words;
 
 pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
-pub use hub::{HubError, HubSettings, PullObserver, pull_model, pull_words};
+pub use hub::{
+    HubError, HubSettings, Leftover, PullObserver, leftovers_of, pull_model, pull_words,
+    remove_leftover,
+};
 pub use load::{LoadError, has_engine, load_embedding_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};
 pub use weights::{WeightsError, is_here, size_of, verify_files};

@@ -75,9 +75,19 @@ pub(super) fn is_of_words(manifest: &Manifest) -> impl Fn(&ModelFile) -> bool {
     }
 }
 
-/// Whether the model's files are on this machine: those of a hub have to be pulled first.
+/// Whether the model's files are on this machine: those of a hub have to be pulled first, and again when their size is
+/// not what the manifest says.
 pub fn is_here(manifest: &Manifest) -> bool {
-    folder_of(manifest).is_ok()
+    let is_pulled = matches!(manifest.source, Source::Hub { .. });
+    folder_of(manifest).is_ok_and(|folder| {
+        !is_pulled || manifest.files.iter().all(|file| is_as_large_as_told(&folder, file))
+    })
+}
+
+/// Whether the file is there, of the size that the manifest gives if it gives one.
+pub(super) fn is_as_large_as_told(folder: &Path, file: &ModelFile) -> bool {
+    let found = folder.join(&file.path).metadata();
+    found.is_ok_and(|found| file.bytes.is_none_or(|bytes| bytes == found.len()))
 }
 
 /// Bytes of the model's files, as far as its manifest or this machine knows them.

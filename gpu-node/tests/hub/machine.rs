@@ -117,14 +117,18 @@ defaults = {{ width = 32, height = 32, steps = 2, guidance = 2.0, scheduler = "d
 
     /// For a binary that is started by another one.
     pub fn wrapped(&self, mut command: Command, arguments: &[&str]) -> Command {
-        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY"] {
+        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
             command.env_remove(name);
+        }
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
         }
         command
             .args(arguments)
             .env("MODELS_DIR", self.models())
             .env("HF_HOME", self.folder.path().join("hf"))
-            .env("HF_ENDPOINT", &self.endpoint);
+            .env("HF_ENDPOINT", &self.endpoint)
+            .env("NO_PROXY", "127.0.0.1");
         command
     }
 

@@ -11,6 +11,8 @@
 mod fake_hub;
 
 #[cfg(unix)]
+mod cleaning;
+#[cfg(unix)]
 mod disk;
 mod machine;
 mod pulling;

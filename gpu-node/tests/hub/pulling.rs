@@ -62,11 +62,9 @@ fn a_pull_that_was_killed_left_nothing_that_counts_and_the_next_one_goes_on() {
     hub.trouble(WEIGHTS, Trouble { hold_after: Some(held), ..Trouble::default() });
     let mut pull = machine.command(&["models", "pull", "tiny"]).spawn().unwrap();
     hub.wait_for_held(1);
-    let begun = |machine: &crate::machine::Machine| {
-        let paths = machine.incomplete();
-        paths.iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>()
-    };
-    while begun(&machine) < held as u64 {
+    // Looked at while it is written: it may not be there yet.
+    let has_come = || machine.begun(true).and_then(|path| Some(fs::metadata(path).ok()?.len()));
+    while has_come().unwrap_or(0) < held as u64 {
         std::thread::yield_now();
     }
     pull.kill().unwrap();
@@ -113,6 +111,25 @@ fn a_beginning_that_is_not_the_files_is_replaced() {
         assert!(has(&machine.pulled(WEIGHTS), &weights()), "{} bytes", beginning.len());
         assert_eq!(hub.ranges(WEIGHTS).last(), Some(&None));
         assert_eq!(machine.incomplete().len(), 0);
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_or_has_grown_is_not_here_and_comes_again() {
+    for found in [WEIGHTS_BYTES - 1, WEIGHTS_BYTES + 1, 0] {
+        let (hub, machine) = hub_and_machine();
+        let told = format!("bytes = {WEIGHTS_BYTES}");
+        machine.write_manifest(&["text/config.json", WEIGHTS], &told);
+        machine.pull();
+        let blob = fs::canonicalize(machine.pulled(WEIGHTS)).unwrap();
+        fs::File::options().write(true).open(&blob).unwrap().set_len(found as u64).unwrap();
+        assert!(!machine.is_listed_as_here());
+        let verify = machine.run(&["models", "verify"]);
+        assert!(!verify.status.success() && stdout(&verify).contains("its manifest says"));
+        assert_eq!(machine.pull(), "tiny: 1 files pulled, 3.1 MB\n");
+        assert!(has(&machine.pulled(WEIGHTS), &weights()), "{found} bytes");
+        assert!(machine.is_listed_as_here());
+        assert_eq!(hub.ranges(WEIGHTS), [None, None]);
     }
 }
 

@@ -76,6 +76,18 @@ fn a_hub_that_fails_for_a_moment_is_asked_again_and_one_that_stays_so_is_named()
 }
 
 #[test]
+fn a_pull_goes_on_when_nobody_reads_any_more_what_it_says() {
+    let (hub, machine) = hub_and_machine();
+    refuse(&hub, &[(503, "", "come back later"); 3]);
+    let mut command = machine.command(&["models", "pull", "tiny"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let pull = command.stderr(writer).output().unwrap();
+    assert!(pull.status.success(), "{pull:?}");
+    assert!(machine.is_listed_as_here());
+}
+
+#[test]
 fn a_transfer_that_never_advances_is_given_up_and_keeps_what_it_has() {
     let (hub, machine) = hub_and_machine();
     let breaks = vec![1_000_000, 0, 0, 0, 0];

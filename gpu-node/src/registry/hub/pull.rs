@@ -1,7 +1,6 @@
 //! A model's files from its hub: those that are missing, a few at a time.
 
 use std::{
-    fs,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::registry::{
     manifest::{Manifest, ModelFile, Source},
-    weights::is_of_words,
+    weights::{is_as_large_as_told, is_of_words},
 };
 
 /// Files that come at the same time: one connection seldom fills the line.
@@ -70,10 +69,7 @@ fn pull(
         return Err(HubError::NotFromHub(manifest.name.clone()));
     };
     let snapshot = settings.cache.snapshot(repository, revision);
-    let is_missing = |file: &&ModelFile| match fs::metadata(snapshot.join(&file.path)) {
-        Ok(found) => file.bytes.is_some_and(|bytes| bytes != found.len()),
-        Err(_) => true,
-    };
+    let is_missing = |file: &&ModelFile| !is_as_large_as_told(&snapshot, file);
     let missing: Vec<&ModelFile> =
         manifest.files.iter().filter(|file| is_meant(file)).filter(is_missing).collect();
     let Some(first) = missing.first() else { return Ok(0) };
@@ -149,9 +145,7 @@ impl Pull<'_> {
             sha256: file.sha256.as_deref(),
             observer: self.observer,
         };
-        transfer.run()?;
-        let linked = cache.link(&file.path, &facts.etag);
-        linked.map_err(|source| HubError::disk(cache.pointer(&file.path), source))
+        transfer.run()
     }
 }
 

@@ -70,17 +70,46 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Has the blob in the cache, whole; one process at a time.
+    /// Has the file in the cache, whole and under its path; one process at a time.
     pub(super) fn run(&self) -> Result<(), HubError> {
+        let (path, etag) = (self.file.path, &self.facts.etag);
+        let _lock = self.lock()?;
+        self.have_blob()?;
+        let linked = self.cache.link(path, etag);
+        linked.map_err(|source| HubError::disk(self.cache.pointer(path), source))
+    }
+
+    /// Waits while another process pulls the file, as long as anybody wants it.
+    fn lock(&self) -> Result<File, HubError> {
+        let etag = &self.facts.etag;
+        let disk = |source| HubError::disk(self.cache.incomplete(etag), source);
+        let mut has_waited = false;
+        loop {
+            if let Some(lock) = self.cache.try_lock(etag).map_err(disk)? {
+                return Ok(lock);
+            }
+            if !std::mem::replace(&mut has_waited, true) {
+                self.observer.waits(self.file.path);
+            }
+            if !self.observer.is_wanted() {
+                return Err(HubError::Stopped);
+            }
+            thread::sleep(NAP);
+        }
+    }
+
+    fn have_blob(&self) -> Result<(), HubError> {
         let (blob, etag) = (self.cache.blob(&self.facts.etag), &self.facts.etag);
-        let on_wait = || self.observer.waits(self.file.path);
-        let _lock = self
-            .cache
-            .lock(etag, &on_wait)
-            .map_err(|source| HubError::disk(self.cache.incomplete(etag), source))?;
-        if blob.exists() {
-            self.observer.advanced(self.facts.bytes);
-            return Ok(());
+        match fs::metadata(&blob) {
+            Ok(found) if found.len() == self.facts.bytes => {
+                self.observer.advanced(self.facts.bytes);
+                return Ok(());
+            }
+            // Cut off, or grown: not what was checked when it came.
+            Ok(_) => {
+                fs::remove_file(&blob).map_err(|source| HubError::disk(blob.clone(), source))?
+            }
+            Err(_) => {}
         }
         let path = self.cache.incomplete(etag);
         loop {
@@ -204,5 +233,52 @@ impl Part {
         self.length += bytes.len() as u64;
         self.checksum.update(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{
+        super::{cache::HubCache, settings::HubSettings},
+        *,
+    };
+
+    /// Wants the file until it hears that somebody else is at it.
+    #[derive(Default)]
+    struct Impatient(AtomicBool);
+
+    impl PullObserver for Impatient {
+        fn waits(&self, _: &str) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+
+        fn is_wanted(&self) -> bool {
+            !self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_another_process_once_the_file_is_not_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = HubSettings {
+            endpoint: "http://127.0.0.1:9".parse().unwrap(),
+            token: None,
+            cache: HubCache::new(root.path().to_owned()),
+            is_offline: false,
+        };
+        let cache = settings.cache.repository("acme/fish", "c0ffee");
+        let held = cache.try_lock("etag").unwrap().unwrap();
+        let transfer = Transfer {
+            client: &HubClient::new(&settings).unwrap(),
+            cache: &cache,
+            file: RemoteFile { repository: "acme/fish", revision: "c0ffee", path: "a.bin" },
+            facts: &FileFacts { etag: "etag".to_owned(), bytes: 5 },
+            sha256: None,
+            observer: &Impatient::default(),
+        };
+        assert!(matches!(transfer.run(), Err(HubError::Stopped)));
+        drop(held);
     }
 }
