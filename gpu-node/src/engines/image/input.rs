@@ -3,7 +3,10 @@
 use std::io::Cursor;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use image::{ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+    imageops::FilterType,
+};
 use shared::{
     errors::FieldError,
     limits::{IMAGE_SIDE_MAX, INPUT_IMAGE_MAX_BYTES},
@@ -13,6 +16,10 @@ use shared::{
 const SIDE_MAX: u32 = 8_192;
 /// What decoding one file may allocate.
 const MEMORY_MAX_BYTES: u64 = 256 << 20;
+
+/// How many times longer than wide a picture may be, or wider than long: of anything beyond, almost nothing is left
+/// when it is cropped to the form of a result.
+const ASPECT_MAX: u32 = 64;
 
 /// Reads up to `count_max` pictures and adds what is wrong with them to `errors`.
 pub(super) fn read_input_images(
@@ -63,12 +70,25 @@ fn read_image(file: &str) -> Result<RgbImage, String> {
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(MEMORY_MAX_BYTES);
     reader.limits(limits);
-    let image = reader.decode().map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(decode(reader)?.to_rgb8())
+}
+
+fn decode(reader: ImageReader<Cursor<Vec<u8>>>) -> Result<DynamicImage, String> {
+    let unreadable = |error: ImageError| format!("cannot be read: {error}");
+    let decoder = reader.into_decoder().map_err(unreadable)?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > width.min(height).saturating_mul(ASPECT_MAX) {
+        return Err(format!("must be at most {ASPECT_MAX} times as long as it is wide"));
+    }
+    if decoder.total_bytes() > MEMORY_MAX_BYTES {
+        return Err("has too many pixels".to_owned());
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     // No model works on more, and orders that wait would hold it.
     let most = IMAGE_SIDE_MAX as u32;
     let is_larger = image.width().max(image.height()) > most;
     let image = if is_larger { image.resize(most, most, FilterType::Lanczos3) } else { image };
-    Ok(image.to_rgb8())
+    Ok(image)
 }
 
 #[cfg(test)]
@@ -100,20 +120,22 @@ mod tests {
             STANDARD.encode("<svg/>"),
             STANDARD.encode(&STANDARD.decode(png(64, 64)).unwrap()[..40]),
             "data:image/png,raw".to_owned(),
-            png(SIDE_MAX + 1, 1),
+            png(SIDE_MAX + 1, 129),
+            png(ASPECT_MAX + 1, 1),
         ];
-        let (count, errors) = read(&files, 5);
+        let (count, errors) = read(&files, 6);
         let pointers: Vec<_> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
         assert_eq!(count, 0);
-        assert_eq!(pointers, ["/images/0", "/images/1", "/images/2", "/images/3", "/images/4"]);
+        assert_eq!(pointers, (0..6).map(|index| format!("/images/{index}")).collect::<Vec<_>>());
         assert_eq!(errors[1].1, "must be a PNG, JPEG or WebP file");
+        assert_eq!(errors[5].1, "must be at most 64 times as long as it is wide");
     }
 
     #[test]
     fn a_large_picture_is_kept_no_larger_than_any_model_works_on() {
         let image = read_image(&png(4_096, 64)).unwrap();
         assert_eq!(image.dimensions(), (2_048, 32));
-        assert_eq!(read_image(&png(2_048, 3)).unwrap().dimensions(), (2_048, 3));
+        assert_eq!(read_image(&png(2_048, 33)).unwrap().dimensions(), (2_048, 33));
     }
 
     #[test]

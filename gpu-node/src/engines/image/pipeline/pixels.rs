@@ -41,17 +41,21 @@ pub(in crate::engines::image) fn from_picture(
     Tensor::from_vec(values, (1, height, width, 3), device)?.permute((0, 3, 1, 2))?.contiguous()
 }
 
+/// Cropped first: what is enlarged is then never more than what is kept, whatever the form of the picture.
 fn cover(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     if picture.dimensions() == (width, height) {
         return picture.clone();
     }
-    let (own_width, own_height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let scale = (f64::from(width) / own_width).max(f64::from(height) / own_height);
-    let scaled = |side: f64, least: u32| ((side * scale).round() as u32).max(least);
-    let (full_width, full_height) = (scaled(own_width, width), scaled(own_height, height));
-    let picture = resize(picture, full_width, full_height, FilterType::Lanczos3);
-    crop_imm(&picture, (full_width - width) / 2, (full_height - height) / 2, width, height)
-        .to_image()
+    let (own_width, own_height) = picture.dimensions();
+    let side = |own: u32, wanted: u32, of: u32| {
+        let side = (f64::from(own) * f64::from(wanted) / f64::from(of)).round();
+        (side as u32).max(1)
+    };
+    let inner_width = side(own_height, width, height).min(own_width);
+    let inner_height = side(own_width, height, width).min(own_height);
+    let (left, top) = ((own_width - inner_width) / 2, (own_height - inner_height) / 2);
+    let middle = crop_imm(picture, left, top, inner_width, inner_height);
+    resize(&*middle, width, height, FilterType::Lanczos3)
 }
 
 #[cfg(test)]
@@ -68,6 +72,15 @@ mod tests {
         assert!(square.pixels().all(|pixel| pixel[0] == 100), "{square:?}");
         assert_eq!(cover(&thirds, 7, 13).dimensions(), (7, 13));
         assert_eq!(cover(&thirds, 100, 1).dimensions(), (100, 1));
+    }
+
+    #[test]
+    fn a_long_picture_is_not_enlarged_before_it_is_cropped() {
+        let line = RgbImage::from_fn(8_192, 1, |x, _| Rgb([(x / 4_096) as u8 * 200, 9, 0]));
+        let square = cover(&line, 1_024, 1_024);
+        assert_eq!(square.dimensions(), (1_024, 1_024));
+        assert!(square.pixels().all(|pixel| pixel[1] == 9));
+        assert_eq!(cover(&RgbImage::new(1, 8_192), 1_024, 64).dimensions(), (1_024, 64));
     }
 
     #[test]
