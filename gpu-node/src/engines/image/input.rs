@@ -5,7 +5,7 @@ use std::io::Cursor;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
-    imageops::FilterType,
+    imageops::FilterType, metadata::Orientation,
 };
 use shared::{
     errors::FieldError,
@@ -73,9 +73,10 @@ fn read_image(file: &str) -> Result<RgbImage, String> {
     Ok(decode(reader)?.to_rgb8())
 }
 
+/// As the person who took it sees it: cameras write the turn beside the pixels.
 fn decode(reader: ImageReader<Cursor<Vec<u8>>>) -> Result<DynamicImage, String> {
     let unreadable = |error: ImageError| format!("cannot be read: {error}");
-    let decoder = reader.into_decoder().map_err(unreadable)?;
+    let mut decoder = reader.into_decoder().map_err(unreadable)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > width.min(height).saturating_mul(ASPECT_MAX) {
         return Err(format!("must be at most {ASPECT_MAX} times as long as it is wide"));
@@ -83,16 +84,20 @@ fn decode(reader: ImageReader<Cursor<Vec<u8>>>) -> Result<DynamicImage, String> 
     if decoder.total_bytes() > MEMORY_MAX_BYTES {
         return Err("has too many pixels".to_owned());
     }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     // No model works on more, and orders that wait would hold it.
     let most = IMAGE_SIDE_MAX as u32;
     let is_larger = image.width().max(image.height()) > most;
-    let image = if is_larger { image.resize(most, most, FilterType::Lanczos3) } else { image };
+    let mut image = if is_larger { image.resize(most, most, FilterType::Lanczos3) } else { image };
+    image.apply_orientation(orientation);
     Ok(image)
 }
 
 #[cfg(test)]
 mod tests {
+    use image::{ImageEncoder, Rgb, codecs::jpeg::JpegEncoder};
+
     use super::*;
 
     fn png(width: u32, height: u32) -> String {
@@ -129,6 +134,20 @@ mod tests {
         assert_eq!(pointers, (0..6).map(|index| format!("/images/{index}")).collect::<Vec<_>>());
         assert_eq!(errors[1].1, "must be a PNG, JPEG or WebP file");
         assert_eq!(errors[5].1, "must be at most 64 times as long as it is wide");
+    }
+
+    #[test]
+    fn a_photo_is_turned_as_its_camera_says() {
+        let halves = RgbImage::from_fn(64, 32, |x, _| Rgb([if x < 32 { 250 } else { 5 }, 9, 9]));
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new(&mut bytes);
+        // One entry of one directory: tag 0x0112, a short, 6: the top of the scene is at the file's left.
+        let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        encoder.set_exif_metadata(exif.to_vec()).unwrap();
+        encoder.encode_image(&halves).unwrap();
+        let image = read_image(&STANDARD.encode(bytes)).unwrap();
+        assert_eq!(image.dimensions(), (32, 64));
+        assert!(image.get_pixel(16, 8)[0] > 200 && image.get_pixel(16, 56)[0] < 50);
     }
 
     #[test]
