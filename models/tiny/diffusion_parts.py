@@ -64,6 +64,35 @@ def clip_tokenizer(folder, length, pad_token="<|endoftext|>"):
     )
 
 
+def publish_clip_tokenizer(folder, lists_tokens):
+    """Leaves the files that the publishers ship: no `tokenizer.json`, special tokens in one way or the other."""
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    named = {key: config[key] for key in ["bos_token", "eos_token", "unk_token", "pad_token"]}
+    flags = dict(lstrip=False, normalized=True, rstrip=False, single_word=False)
+    special = {
+        key: token if key == "pad_token" else dict(content=token) | flags
+        for key, token in named.items()
+    }
+    config = dict(tokenizer_class="CLIPTokenizer", model_max_length=config["model_max_length"])
+    if lists_tokens:
+        added = sorted({vocabulary[token]: token for token in named.values()}.items())
+        config["added_tokens_decoder"] = {
+            str(index): dict(content=token) | flags | dict(normalized=token != "!", special=True)
+            for index, token in added
+        }
+        config |= named
+    else:
+        typed = {"__type": "AddedToken"}
+        config |= {
+            key: token if key == "pad_token" else typed | token for key, token in special.items()
+        }
+    path.write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n")
+
+
 def t5_tokenizer(length):
     """A Unigram vocabulary of letters and a few words, as SentencePiece would score them."""
     letters = string.ascii_letters + string.digits + string.punctuation

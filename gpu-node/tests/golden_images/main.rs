@@ -1,6 +1,7 @@
 //! The tiny image models against the reference libraries, part by part and as a whole.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
+mod clip_tokenizer;
 mod flow_match;
 mod flux1;
 mod flux2;

@@ -21,6 +21,7 @@ GOLDEN = HERE / "golden"
 sys.path.append(str(HERE.parent))
 from diffusion_parts import (  # noqa: E402
     clip_tokenizer,
+    publish_clip_tokenizer,
     randn,
     save,
     spread_weights,
@@ -161,6 +162,8 @@ def main():
     )
     pipeline.set_progress_bar_config(disable=True)
     pipeline.save_pretrained(HERE)
+    for folder in ["tokenizer", "tokenizer_2"]:
+        publish_clip_tokenizer(HERE / folder, lists_tokens=True)
     golden_transformer(pipeline.transformer, "transformer", 10)
     # As 3.0 and 3.5 large: no second attention; 3.0 without norms of queries and keys.
     plain = transformer(6, dual_attention_layers=(), qk_norm=None, num_layers=2)

@@ -5,6 +5,7 @@ Run in this folder: `python make_xl.py`, after `make_golden.py`, with the same v
 
 import json
 import shutil
+import sys
 
 import torch
 from diffusers import (
@@ -29,6 +30,9 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from make_golden import BETAS, GOLDEN, HERE, randn, spread_weights
+
+sys.path.append(str(HERE.parent))
+from diffusion_parts import publish_clip_tokenizer  # noqa: E402
 
 XL = HERE.parent / "stable-diffusion-xl"
 PROMPTS = ["a red fish on the left", "blue house"]
@@ -246,6 +250,10 @@ def main():
     pipeline = make_xl()
     pipeline.set_progress_bar_config(disable=True)
     pipeline.save_pretrained(XL)
+    for folder in ["tokenizer", "tokenizer_2"]:
+        for name in ["vocab.json", "merges.txt"]:
+            shutil.copy(HERE / "tokenizer" / name, XL / folder)
+        publish_clip_tokenizer(XL / folder, lists_tokens=False)
     golden_parts(pipeline)
     golden_pipeline(pipeline)
     golden_turbo()

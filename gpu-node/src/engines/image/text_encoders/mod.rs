@@ -2,6 +2,7 @@
 
 mod clip;
 mod qwen3;
+mod special_tokens;
 mod t5;
 mod t5_tokenizer;
 mod tokenizer;

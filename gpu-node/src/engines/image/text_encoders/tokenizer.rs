@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use candle_core::{Error, Result, bail};
-use serde_json::Value;
 use tokenizers::{
-    SplitDelimiterBehavior, Tokenizer,
+    AddedToken, SplitDelimiterBehavior, Tokenizer,
     models::bpe::BPE,
     normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers, replace::ReplacePattern},
     pre_tokenizers::{
@@ -14,6 +13,8 @@ use tokenizers::{
         split::{Split, SplitPattern},
     },
 };
+
+use super::special_tokens::SpecialTokens;
 
 /// CLIP's words: contractions, runs of letters, single digits, runs of anything else.
 const WORDS: &str =
@@ -31,22 +32,21 @@ pub struct PromptTokenizer {
 impl PromptTokenizer {
     /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`; `length` is how many ids the encoder reads.
     pub fn load(folder: &Path, length: usize) -> Result<Self> {
+        let special = SpecialTokens::read(folder)?;
         let mut tokenizer = if folder.join("tokenizer.json").is_file() {
             Tokenizer::from_file(folder.join("tokenizer.json")).map_err(failed)?
         } else {
-            from_vocabulary(folder)?
+            from_vocabulary(folder, &special.unknown.content)?
         };
         tokenizer.with_truncation(None).map_err(failed)?;
         tokenizer.with_padding(None);
-        let id = |name: &str, fallback: &str| {
-            let token = special_token(folder, name).unwrap_or_else(|| fallback.to_owned());
-            match tokenizer.token_to_id(&token) {
-                Some(id) => Ok(id),
-                None => bail!("the tokenizer has no {token:?}"),
-            }
+        special.add_to(&mut tokenizer)?;
+        let id = |token: &AddedToken| match tokenizer.token_to_id(&token.content) {
+            Some(id) => Ok(id),
+            None => bail!("the tokenizer has no {:?}", token.content),
         };
-        let (start, end) = (id("bos_token", "<|startoftext|>")?, id("eos_token", "<|endoftext|>")?);
-        let padding = id("pad_token", "<|endoftext|>")?;
+        let (start, end) = (id(&special.start)?, id(&special.end)?);
+        let padding = id(&special.padding)?;
         if length < 2 {
             bail!("an encoder of {length} positions has no room for a prompt");
         }
@@ -69,22 +69,12 @@ fn failed(error: impl std::fmt::Display) -> Error {
     Error::msg(format!("tokenizer: {error}"))
 }
 
-/// A special token from the files beside the vocabulary, written as a text or as an object.
-fn special_token(folder: &Path, name: &str) -> Option<String> {
-    ["tokenizer_config.json", "special_tokens_map.json"].into_iter().find_map(|file| {
-        let text = std::fs::read_to_string(folder.join(file)).ok()?;
-        let values: Value = serde_json::from_str(&text).ok()?;
-        let value = values.get(name)?;
-        value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
-    })
-}
-
 /// The tokenizer that older folders describe by their vocabulary alone.
-fn from_vocabulary(folder: &Path) -> Result<Tokenizer> {
+fn from_vocabulary(folder: &Path, unknown: &str) -> Result<Tokenizer> {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let model = BPE::from_file(&path("vocab.json"), &path("merges.txt"))
         .end_of_word_suffix("</w>".to_owned())
-        .unk_token("<|endoftext|>".to_owned())
+        .unk_token(unknown.to_owned())
         .build()
         .map_err(failed)?;
     let mut tokenizer = Tokenizer::new(model);
