@@ -1,10 +1,11 @@
 //! 2-D convolutions. On the CPU: patches of channels-last rows copied into a tile, then one product.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::{
+    card_conv::CardConv2d,
     gemm::{Matrix, multiply},
     has_own_kernels, values,
 };
@@ -34,7 +35,7 @@ impl ConvShape {
         Self { inputs, outputs, kernel: 1, stride: 1, padding: (0, 0) }
     }
 
-    fn output_side(&self, side: usize) -> Option<usize> {
+    pub(super) fn output_side(&self, side: usize) -> Option<usize> {
         let padded = side + self.padding.0 + self.padding.1;
         Some(padded.checked_sub(self.kernel)? / self.stride + 1)
     }
@@ -53,7 +54,7 @@ pub(crate) enum Start<'a> {
 #[derive(Debug)]
 pub(crate) enum Conv2d {
     Cpu(CpuConv2d),
-    Card { conv: candle_nn::Conv2d, shape: ConvShape },
+    Card(CardConv2d),
 }
 
 #[derive(Debug)]
@@ -66,15 +67,11 @@ pub(crate) struct CpuConv2d {
 
 impl Conv2d {
     pub(crate) fn load(shape: ConvShape, vb: VarBuilder<'_>) -> Result<Self> {
-        let ConvShape { inputs, outputs, kernel, stride, .. } = shape;
+        let ConvShape { inputs, outputs, kernel, .. } = shape;
         let weight = vb.get((outputs, inputs, kernel, kernel), "weight")?;
         let bias = vb.get(outputs, "bias")?;
         if !has_own_kernels(weight.device()) {
-            let config = candle_nn::Conv2dConfig { stride, ..Default::default() };
-            return Ok(Self::Card {
-                conv: candle_nn::Conv2d::new(weight, Some(bias), config),
-                shape,
-            });
+            return Ok(Self::Card(CardConv2d::new(weight, bias, shape)));
         }
         let weight = weight.permute((2, 3, 1, 0))?.contiguous()?.flatten_all()?.to_vec1()?;
         Ok(Self::Cpu(CpuConv2d { shape, weight, bias: bias.to_vec1()? }))
@@ -91,10 +88,8 @@ impl Conv2d {
             (Self::Cpu(conv), Start::PerSample(start) | Start::Residual(start)) => {
                 xs.contiguous()?.apply_op2_no_bwd(&start.contiguous()?, conv)
             }
-            (Self::Card { conv, shape }, start) => {
-                let (before, after) = shape.padding;
-                let xs = xs.pad_with_zeros(2, before, after)?.pad_with_zeros(3, before, after)?;
-                let out = conv.forward(&xs)?;
+            (Self::Card(conv), start) => {
+                let out = conv.forward(xs)?;
                 match start {
                     Start::Bias => Ok(out),
                     Start::PerSample(start) => {

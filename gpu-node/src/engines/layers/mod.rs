@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod card_conv;
 mod conv;
 mod gemm;
 mod linear;
