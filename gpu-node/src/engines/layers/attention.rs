@@ -12,7 +12,7 @@ use super::{
 /// Queries one task answers; its scores then stay in cache.
 const TILE_QUERIES: usize = 64;
 
-/// Scores a card holds at a time: those of a large picture with itself would take gigabytes per layer.
+/// Values of scores, and of keys in f32, that a card holds at a time: the scores of a large picture with itself would take gigabytes per layer.
 const CARD_SCORES: usize = 1 << 26;
 
 /// `softmax(q · kᵀ / √d) · v` per head. `q` is `(batch, queries, heads · d)`, `k` and `v` are `(batch, keys, heads · d)`.
@@ -30,34 +30,53 @@ pub(crate) fn attention(
     by_products(qkv, heads, is_causal, CARD_SCORES)
 }
 
-/// The same with candle's operations, for so many queries at a time that their scores are at most `scores`.
+/// The same with candle's operations, for so few samples and queries at a time that the keys and the scores held in
+/// f32 are about `most` values each.
 fn by_products(
     (q, k, v): (&Tensor, &Tensor, &Tensor),
     heads: usize,
     is_causal: bool,
-    scores: usize,
+    most: usize,
+) -> Result<Tensor> {
+    let (batch, _, width) = q.dims3()?;
+    let samples = (most / (k.dim(1)? * width).max(1)).clamp(1, batch.max(1));
+    let parts = (0..batch).step_by(samples).map(|first| {
+        let part = |xs: &Tensor| xs.narrow(0, first, samples.min(batch - first));
+        by_queries([&part(q)?, &part(k)?, &part(v)?], heads, is_causal, most)
+    });
+    joined(parts.collect::<Result<_>>()?, 0)
+}
+
+/// Scores are computed in f32 whatever the weights are, as with diffusers' `upcast_attention`: in f16 they overflow for
+/// large heads, in bf16 one of 100 is off by a quarter. On a card that is f32's rate for a tenth of a step's products.
+fn by_queries(
+    [q, k, v]: [&Tensor; 3],
+    heads: usize,
+    is_causal: bool,
+    most: usize,
 ) -> Result<Tensor> {
     let (batch, queries, width) = q.dims3()?;
     let keys = k.dim(1)?;
-    let split =
-        |xs: &Tensor| xs.reshape((batch, (), heads, width / heads))?.transpose(1, 2)?.contiguous();
-    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+    let split = |xs: &Tensor| xs.reshape((batch, (), heads, width / heads))?.transpose(1, 2);
+    let (q, v) = (split(q)?, split(v)?.contiguous()?);
+    let k = split(k)?.transpose(2, 3)?.contiguous()?.to_dtype(DType::F32)?;
     let scale = 1.0 / ((width / heads) as f64).sqrt();
-    let k = k.transpose(2, 3)?.contiguous()?;
-    let tile = (scores / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
+    let tile = (most / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
     let mut mixed = Vec::with_capacity(queries.div_ceil(tile));
     for first in (0..queries).step_by(tile) {
         let rows = tile.min(queries - first);
-        // Half precision overflows here for large heads, and the sums lose digits.
-        let q = q.narrow(2, first, rows)?.contiguous()?;
-        let mut scores = (q.matmul(&k)?.to_dtype(DType::F32)? * scale)?;
+        let q = (q.narrow(2, first, rows)?.contiguous()?.to_dtype(DType::F32)? * scale)?;
+        let mut scores = q.matmul(&k)?;
         if is_causal {
             scores = scores.broadcast_add(&causal_mask(first, (rows, keys), q.device())?)?;
         }
         mixed.push(softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(&v)?);
     }
-    let mixed = if mixed.len() == 1 { mixed.swap_remove(0) } else { Tensor::cat(&mixed, 2)? };
-    mixed.transpose(1, 2)?.reshape((batch, queries, width))
+    joined(mixed, 2)?.transpose(1, 2)?.reshape((batch, queries, width))
+}
+
+fn joined(mut parts: Vec<Tensor>, dim: usize) -> Result<Tensor> {
+    if parts.len() == 1 { Ok(parts.swap_remove(0)) } else { Tensor::cat(&parts, dim) }
 }
 
 /// 0 where query `first + row` sees a key, -∞ elsewhere.
@@ -176,11 +195,32 @@ mod tests {
         let (q, k, v) = (wave(0.7, 9), wave(1.3, 9), wave(0.4, 9));
         for is_causal in [false, true] {
             let expected = all(attention((&q, &k, &v), 3, is_causal).unwrap());
-            for scores in [1, 2 * 3 * 9 * 4, CARD_SCORES] {
-                let found = all(by_products((&q, &k, &v), 3, is_causal, scores).unwrap());
+            for most in [1, 9 * 12, 2 * 3 * 9 * 4, CARD_SCORES] {
+                let found = all(by_products((&q, &k, &v), 3, is_causal, most).unwrap());
                 let pairs = found.iter().zip(&expected);
                 assert!(pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs())) < 1e-6);
             }
+        }
+    }
+
+    /// Heads whose scores are far from zero and close to each other, as those of trained models can be.
+    #[test]
+    fn half_precision_weights_do_not_make_half_precision_scores() {
+        let like = |step: f32, level: f32, dtype| {
+            let values = (0..24 * 64).map(|x| level + (x as f32 * step).sin()).collect();
+            let xs = Tensor::from_vec(values, (1, 24, 64), &Device::Cpu).unwrap();
+            // The same rounding for both, so that only the attention differs.
+            xs.to_dtype(dtype).unwrap()
+        };
+        for (dtype, level) in [(DType::F16, 60.0), (DType::BF16, 4.0)] {
+            let (q, k) = (like(0.7, level, dtype), like(1.3, level, dtype));
+            let v = like(0.4, 0.0, dtype);
+            let wide = |xs: &Tensor| xs.to_dtype(DType::F32).unwrap();
+            let exact = by_products((&wide(&q), &wide(&k), &wide(&v)), 1, false, CARD_SCORES);
+            let half = by_products((&q, &k, &v), 1, false, CARD_SCORES).unwrap();
+            let off = (wide(&half) - exact.unwrap()).unwrap().abs().unwrap();
+            let off = off.max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(off < 0.01, "{dtype:?}: off by {off}");
         }
     }
 }
