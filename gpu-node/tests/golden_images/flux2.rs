@@ -202,7 +202,19 @@ fn an_edit_is_the_same_again_and_its_strength_means_nothing() {
     let other = ImageJob { strength: 0.1, ..edit.clone() };
     assert_eq!(pictures, pipeline.run(other, &mut Events::all()).unwrap());
     let alone = ImageJob { num_images: 1, seed: 8, ..edit };
-    assert_eq!(pipeline.run(alone, &mut Events::all()).unwrap(), pictures[1..]);
+    assert_eq!(pipeline.run(alone.clone(), &mut Events::all()).unwrap(), pictures[1..]);
+    let told = ImageJob { metadata: true, ..alone };
+    let file = &pipeline.run(told, &mut Events::all()).unwrap()[0].bytes;
+    let file = String::from_utf8_lossy(file);
+    assert!(file.contains("\"steps\"") && !file.contains("\"strength\""));
+}
+
+#[test]
+fn more_pictures_than_a_card_can_count_are_the_callers_mistake() {
+    let edit = ImageJob { images: references(), num_images: 1 << 20, ..flow_job("a fish") };
+    let outcome = whole().run(edit, &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("a million are too many") };
+    assert!(text.contains("pictures of this size with these references"), "{text}");
 }
 
 #[test]

@@ -27,6 +27,23 @@ fn a_picture_is_the_same_again_alone_and_in_a_batch() {
 }
 
 #[test]
+fn words_without_effect_are_refused_and_numbers_are_not_recorded() {
+    let mut engine = pipeline();
+    let unguided = ImageJob { guidance: 1.0, ..job() };
+    assert!(!engine.joins(&[&unguided], &unguided));
+    let outcome = engine.run(unguided.clone(), &mut Events::all());
+    let Err(EngineError::InvalidInput(text)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(text, "a negative prompt changes nothing at a guidance of 1");
+    let unguided = ImageJob { negative_prompt: String::new(), ..unguided };
+    assert!(engine.joins(&[&unguided], &unguided));
+    for (job, is_said) in [(unguided, false), (job(), true)] {
+        let pictures = engine.run(job, &mut Events::all()).unwrap();
+        let file = String::from_utf8_lossy(&pictures[0].bytes).into_owned();
+        assert_eq!(file.contains("\"guidance\""), is_said);
+    }
+}
+
+#[test]
 fn jobs_in_one_pass_get_what_each_gets_alone() {
     let mut engine = pipeline();
     let jobs = [
@@ -44,8 +61,11 @@ fn jobs_in_one_pass_get_what_each_gets_alone() {
         assert!(!engine.joins(&[&jobs[0]], &other), "{other:?}");
     }
     for guidance in [5.0, 1.0] {
-        let jobs: Vec<ImageJob> =
-            jobs.iter().map(|job| ImageJob { guidance, ..job.clone() }).collect();
+        let guided = |job: &ImageJob| match guidance > 1.0 {
+            true => ImageJob { guidance, ..job.clone() },
+            false => ImageJob { guidance, negative_prompt: String::new(), ..job.clone() },
+        };
+        let jobs: Vec<ImageJob> = jobs.iter().map(guided).collect();
         let mut heard = [Events::all(), Events::all(), Events::all()];
         let [a, b, c] = &mut heard;
         let together = engine.run_together(jobs.clone(), &mut [a, b, c]);

@@ -107,16 +107,16 @@ impl ImageJob {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let guidance = input.guidance.unwrap_or(defaults.guidance);
+        // A model's own negative prompt is part of its guidance, and is never a reason to refuse a job without one.
+        let own = if guidance > 1.0 { defaults.negative_prompt.as_str() } else { "" };
         Ok(Self {
             prompt: input.prompt.clone(),
-            negative_prompt: input
-                .negative_prompt
-                .clone()
-                .unwrap_or_else(|| defaults.negative_prompt.clone()),
+            negative_prompt: input.negative_prompt.clone().unwrap_or_else(|| own.to_owned()),
             width,
             height,
             steps: input.steps.unwrap_or(defaults.steps),
-            guidance: input.guidance.unwrap_or(defaults.guidance),
+            guidance,
             seed: input.seed.unwrap_or(seed),
             scheduler: input.scheduler.unwrap_or(defaults.scheduler),
             num_images: input.num_images.unwrap_or(1),
@@ -207,6 +207,19 @@ mod tests {
         };
         let job = ImageJob::resolve(&input, &defaults(), 9).expect("64 is 4 × 16");
         assert_eq!((job.width, job.seed, job.negative_prompt.as_str()), (64, 3, "blur"));
+    }
+
+    #[test]
+    fn a_models_own_negative_prompt_goes_with_its_guidance() {
+        let defaults = ModelDefaults { negative_prompt: "blur".into(), ..defaults() };
+        let negative = |guidance, negative_prompt| {
+            let words = ImageInput::from_prompt("a fish".into());
+            let input = ImageInput { guidance, negative_prompt, ..words };
+            ImageJob::resolve(&input, &defaults, 9).expect("valid").negative_prompt
+        };
+        assert_eq!(negative(None, None), "blur");
+        assert_eq!(negative(Some(1.0), None), "");
+        assert_eq!(negative(Some(1.0), Some("fog".into())), "fog");
     }
 
     #[test]

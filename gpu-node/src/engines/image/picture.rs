@@ -27,7 +27,8 @@ pub(super) struct Origin<'a> {
     negative_prompt: &'a str,
     seed: u64,
     steps: u32,
-    guidance: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance: Option<f64>,
     scheduler: SchedulerKind,
     /// Of a run that started from a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,13 +53,22 @@ impl<'a> Origin<'a> {
             negative_prompt: &job.negative_prompt,
             seed: job.seed_of(index),
             steps: job.steps,
-            guidance: job.guidance,
+            guidance: Some(job.guidance),
             scheduler: job.scheduler,
             strength: (!job.images.is_empty()).then_some(job.strength),
             model,
             revision,
             engine: ENGINE_VERSION,
             native_size,
+        }
+    }
+
+    /// Leaves out the numbers that changed nothing.
+    pub(super) fn with_effects_alone(self, is_guided: bool, has_strength: bool) -> Self {
+        Self {
+            guidance: self.guidance.filter(|_| is_guided),
+            strength: self.strength.filter(|_| has_strength),
+            ..self
         }
     }
 
@@ -284,6 +294,18 @@ mod tests {
         let text = String::from_utf8_lossy(&encode_job(&job).unwrap().bytes).into_owned();
         assert!(text.contains("\"strength\":0.4"));
         assert!(!String::from_utf8_lossy(&encode(ImageFormat::Png).bytes).contains("strength"));
+    }
+
+    #[test]
+    fn numbers_without_effect_are_not_written() {
+        let job = ImageJob { images: vec![picture()], ..job(ImageFormat::Png) };
+        let written = |is_guided, has_strength| {
+            let origin = Origin::new(&job, 0, ("tiny", "r1"), [8, 8]);
+            let json = origin.with_effects_alone(is_guided, has_strength).to_json().unwrap();
+            (json.contains("guidance"), json.contains("strength"))
+        };
+        assert_eq!(written(true, false), (true, false));
+        assert_eq!(written(false, true), (false, true));
     }
 
     #[test]

@@ -99,15 +99,19 @@ impl LatentModel for Flux1 {
         job: &ImageJob,
         _native: [usize; 2],
     ) -> std::result::Result<FluxCondition, EngineError> {
-        if !job.negative_prompt.is_empty() {
-            let text = "this model has no negative prompt: its guidance is distilled into it";
-            return Err(EngineError::InvalidInput(text.to_owned()));
-        }
         let count = job.num_images as usize;
         let FluxWords { hidden, pooled } = self.encode_prompt(&job.prompt)?;
         let words =
             FluxWords { hidden: hidden.repeat((count, 1, 1))?, pooled: pooled.repeat((count, 1))? };
         Ok(FluxCondition { words, guidance: job.guidance })
+    }
+
+    fn is_guided_by(&self, _guidance: f64) -> bool {
+        self.transformer.has_guidance()
+    }
+
+    fn has_negative_prompts(&self) -> bool {
+        false
     }
 
     fn scheduler(&self, job: &ImageJob, latent: [usize; 3]) -> Result<Box<dyn Scheduler>> {

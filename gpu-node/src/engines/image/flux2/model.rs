@@ -103,11 +103,25 @@ impl LatentModel for Flux2Klein {
             let words = self.encoder.encode(prompt, STYLE, &TAPS)?;
             Ok(self.transformer.conditioning(&words, &references, [height, width])?)
         };
-        let away = match job.guidance > 1.0 && !self.is_distilled {
+        let towards = conditioning(&job.prompt)?;
+        let most = self.transformer.pictures_max(&towards)?;
+        if job.num_images as usize > most {
+            let text = format!("at most {most} pictures of this size with these references");
+            return Err(EngineError::InvalidInput(text));
+        }
+        let away = match self.is_guided_by(job.guidance) {
             true => Some((conditioning(&job.negative_prompt)?, job.guidance)),
             false => None,
         };
-        Ok(GuidedConditioning { towards: conditioning(&job.prompt)?, away })
+        Ok(GuidedConditioning { towards, away })
+    }
+
+    fn is_guided_by(&self, guidance: f64) -> bool {
+        guidance > 1.0 && !self.is_distilled
+    }
+
+    fn has_negative_prompts(&self) -> bool {
+        !self.is_distilled
     }
 
     fn scheduler(

@@ -119,6 +119,15 @@ impl Transformer {
         Ok(Conditioning { words, references, rope, latent_size })
     }
 
+    /// Pictures of one run: a card's kernels count a layer's numbers in 32 bits, and references add to each picture's.
+    pub fn pictures_max(&self, conditioning: &Conditioning) -> Result<usize> {
+        let [height, width] = conditioning.latent_size;
+        let references = conditioning.references.as_ref().map_or(Ok(0), |all| all.dim(1))?;
+        let tokens = conditioning.words.dim(1)? + references + height * width;
+        let widest = 3 * self.config.width() + 2 * self.config.feed_forward;
+        Ok(u32::MAX as usize / (tokens * widest).max(1))
+    }
+
     /// The direction from picture to noise for latents `(pictures, channels, height, width)`; `timestep` goes
     /// from 1000, all noise, to 0.
     pub fn forward(

@@ -43,6 +43,17 @@ pub trait LatentModel: Send {
         latent: [usize; 3],
     ) -> candle_core::Result<Box<dyn Scheduler>>;
 
+    /// Whether a guidance changes what the model makes.
+    fn is_guided_by(&self, guidance: f64) -> bool {
+        // At 1 what is steered away from cancels out.
+        guidance > 1.0
+    }
+
+    /// Whether its guidance leads away from a negative prompt.
+    fn has_negative_prompts(&self) -> bool {
+        true
+    }
+
     /// The model's output, guidance applied, in f32, for latents `(pictures, channels, height, width)`.
     fn predict(
         &self,
@@ -139,6 +150,20 @@ impl<M: LatentModel> Pipeline<M> {
         Ok([job.height, job.width].map(|side| (side / upscale) as usize))
     }
 
+    /// Words are refused where they would change nothing; numbers are not, since clients send theirs always.
+    fn check_words(&self, job: &ImageJob) -> Result<(), EngineError> {
+        let text = if job.negative_prompt.is_empty() {
+            return Ok(());
+        } else if !self.model.has_negative_prompts() {
+            "this model has no negative prompt: its guidance is distilled into it".to_owned()
+        } else if !self.model.is_guided_by(job.guidance) {
+            format!("a negative prompt changes nothing at a guidance of {}", job.guidance)
+        } else {
+            return Ok(());
+        };
+        Err(EngineError::InvalidInput(text))
+    }
+
     /// Each picture draws from its own seed, so it is the same alone and in a batch.
     fn noise(&self, job: &ImageJob, draw: u64, latent: [usize; 3]) -> candle_core::Result<Tensor> {
         let [channels, height, width] = latent;
@@ -184,7 +209,11 @@ impl<M: LatentModel> Pipeline<M> {
                 let latents = latents.narrow(0, index as usize, 1)?;
                 let picture = to_picture(&self.model.decode(&latents)?.i(0)?)?;
                 let native = [width as u32, height as u32];
-                encode_picture(picture, job, &Origin::new(job, index, model, native))
+                let origin = Origin::new(job, index, model, native).with_effects_alone(
+                    self.model.is_guided_by(job.guidance),
+                    self.model.starts_from_picture(),
+                );
+                encode_picture(picture, job, &origin)
             })
             .collect()
     }
@@ -201,6 +230,7 @@ impl<M: LatentModel> Engine for Pipeline<M> {
         sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Vec<EncodedImage>, EngineError> {
         let native = self.native_size(&job)?;
+        self.check_words(&job)?;
         let [height, width] = native;
         let latent = self.model.latent_dims(height, width);
         let denoising = Denoising {
@@ -214,7 +244,9 @@ impl<M: LatentModel> Engine for Pipeline<M> {
     }
 
     fn joins(&self, together: &[&ImageJob], next: &ImageJob) -> bool {
-        self.model.joins() && fit_together(together, next)
+        // A job that will be refused is run, and refused, alone.
+        let are_sound = || together.iter().chain([&next]).all(|job| self.check_words(job).is_ok());
+        self.model.joins() && fit_together(together, next) && are_sound()
     }
 
     fn run_together(

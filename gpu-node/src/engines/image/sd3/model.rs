@@ -136,8 +136,7 @@ impl LatentModel for StableDiffusion3 {
             return Err(EngineError::InvalidInput(text));
         }
         let count = job.num_images as usize;
-        // At 1 the two halves cancel out to the prompt alone.
-        let away = match job.guidance > 1.0 {
+        let away = match self.is_guided_by(job.guidance) {
             true => Some((self.words(&job.negative_prompt, count)?, job.guidance)),
             false => None,
         };

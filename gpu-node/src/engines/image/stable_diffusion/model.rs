@@ -110,8 +110,7 @@ impl LatentModel for StableDiffusion {
     fn condition(&self, job: &ImageJob, native: [usize; 2]) -> Result<Guided, EngineError> {
         let count = job.num_images as usize;
         let towards = self.prompts.encode(&job.prompt)?.repeat(count)?;
-        // At 1 the two halves cancel out to the prompt alone.
-        let away = match job.guidance > 1.0 {
+        let away = match self.is_guided_by(job.guidance) {
             true => Some(self.prompts.encode_negative(&job.negative_prompt)?.repeat(count)?),
             false => None,
         };

@@ -89,11 +89,15 @@ impl LatentModel for ZImage {
     ) -> std::result::Result<GuidedCaption, EngineError> {
         let [_, height, width] = self.latent_dims(height, width);
         let caption = |prompt: &str| self.caption(prompt, [height, width]);
-        let away = match job.guidance > 0.0 {
+        let away = match self.is_guided_by(job.guidance) {
             true => Some((caption(&job.negative_prompt)?, job.guidance)),
             false => None,
         };
         Ok(GuidedCaption { towards: caption(&job.prompt)?, away })
+    }
+
+    fn is_guided_by(&self, guidance: f64) -> bool {
+        guidance > 0.0
     }
 
     fn scheduler(
