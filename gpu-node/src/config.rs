@@ -112,7 +112,7 @@ pub struct JobsConfig {
     /// Megabytes of results kept in memory; the oldest go first.
     #[arg(long, env = "RESULTS_MAX_MB", default_value_t = 512)]
     pub results_max_mb: u64,
-    /// Ended jobs kept, with or without results.
+    /// Ended jobs with results kept; as many without, a tenth of which may be jobs that never began.
     #[arg(long, env = "RESULTS_MAX_COUNT", default_value_t = 1000)]
     pub results_max_count: usize,
 }

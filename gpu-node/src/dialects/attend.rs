@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use shared::node::jobs::{NodeEvent, NodeJobStatus};
 use tokio::time;
@@ -38,24 +38,24 @@ pub fn attend(jobs: &Arc<Jobs>, webhooks: Option<&Arc<Webhooks>>, run: &Arc<Run>
 
 async fn keep_time(jobs: Arc<Jobs>, run: Arc<Run>) {
     let patience = run.origin.patience;
-    let began = run.wait_until(|view| view.started_at.is_some());
+    let began = run.wait_until(|standing| standing.has_begun);
     let too_long = async {
         began.await;
         sleep(patience.run).await;
     };
     let cause = tokio::select! {
-        () = run.wait_until(|view| view.phase().is_end()) => return,
+        () = run.wait_until(|standing| standing.phase.is_end()) => return,
         () = sleep(patience.total) => match run.origin.dialect {
             Dialect::RunPod { .. } => StopCause::Expired,
             Dialect::Native | Dialect::Replicate => StopCause::Deadline,
         },
         () = too_long => StopCause::RunTooLong,
     };
-    let was_running = run.view().phase() == Phase::Running;
+    let was_running = run.phase() == Phase::Running;
     jobs.stop_job(&run, cause);
     if cause == StopCause::Expired && was_running {
         // As on RunPod, nothing is left of a job whose time was over while it ran.
-        run.wait_until(|view| view.end.is_some()).await;
+        run.wait_until(|standing| standing.is_over).await;
         jobs.book.forget_ended(run.order.id);
     }
 }
@@ -80,7 +80,7 @@ impl Reporter {
         match self.run.origin.dialect {
             Dialect::Native => {}
             Dialect::RunPod { .. } => {
-                self.run.wait_until(|view| view.end.is_some()).await;
+                self.run.wait_until(|standing| standing.is_over).await;
                 let body = runpod::status_body(&self.jobs, &self.run);
                 self.send(&body, Plan::RunPod).await;
             }
@@ -93,22 +93,31 @@ impl Reporter {
         let mut heard = Box::pin(self.run.clone().follow(None));
         let (mut steps, mut last_logs, mut has_unsent_logs) = (Vec::new(), None, false);
         while let Some((_, event)) = heard.next().await {
-            match event {
-                NodeEvent::Started if events.start => self.tell_moment(Vec::new()).await,
-                NodeEvent::Progress { step, steps: of } if events.logs => {
-                    steps.push((step, of));
-                    let is_due = last_logs.is_none_or(|at: Instant| at.elapsed() >= interval);
-                    has_unsent_logs = !is_due;
-                    if is_due {
-                        last_logs = Some(Instant::now());
-                        self.tell_moment(steps.clone()).await;
-                    }
+            // What came while the last call was under way is told at once, and not at all once the end is known.
+            let mut news = vec![event];
+            while let Some(Some((_, event))) = heard.next().now_or_never() {
+                news.push(event);
+            }
+            for event in &news {
+                if let NodeEvent::Progress { step, steps: of } = event {
+                    steps.push((*step, *of));
+                    has_unsent_logs = events.logs;
                 }
-                NodeEvent::Completed { .. } if events.output => self.tell_end().await,
-                event if event.is_end() && (events.completed || has_unsent_logs) => {
+            }
+            if let Some(end) = news.last().filter(|event| event.is_end()) {
+                let is_output = matches!(end, NodeEvent::Completed { .. }) && events.output;
+                if is_output || events.completed || has_unsent_logs {
                     self.tell_end().await;
                 }
-                _ => {}
+                return;
+            }
+            let is_start = events.start && news.contains(&NodeEvent::Started);
+            let is_due = last_logs.is_none_or(|at: Instant| at.elapsed() >= interval);
+            if has_unsent_logs && is_due {
+                (last_logs, has_unsent_logs) = (Some(Instant::now()), false);
+                self.tell_moment(steps.clone()).await;
+            } else if is_start {
+                self.tell_moment(Vec::new()).await;
             }
         }
     }

@@ -16,6 +16,10 @@ use crate::{
 /// The owner of every model here. Callers may name another: it is the model's name that counts.
 pub const OWNER: &str = "chandelle";
 
+/// Texts in inputs that are longer are shortened where many predictions are told.
+const LONG_TEXT_BYTES: usize = 1_000;
+const LONG_TEXT_HEAD_CHARS: usize = 64;
+
 /// A model's version: 64 hex digits that change with its revision.
 pub fn version_of(manifest: &Manifest) -> String {
     let text = format!("{}\n{}", manifest.name, manifest.revision);
@@ -38,11 +42,25 @@ pub fn status_name(view: &RunView) -> &'static str {
 
 /// The prediction object, its links below `base`.
 pub fn prediction(run: &Run, manifest: Option<&Manifest>, base: &str) -> Value {
+    describe(run, &run.view(), manifest, (base, Value::clone))
+}
+
+/// The same with long texts of its input shortened, for many of them at once.
+pub fn brief_prediction(run: &Run, manifest: Option<&Manifest>, base: &str) -> Value {
     prediction_at(run, &run.view(), manifest, base)
 }
 
-/// The same as it was at some moment.
+/// The brief one as it was at some moment.
 pub fn prediction_at(run: &Run, view: &RunView, manifest: Option<&Manifest>, base: &str) -> Value {
+    describe(run, view, manifest, (base, shortened))
+}
+
+fn describe(
+    run: &Run,
+    view: &RunView,
+    manifest: Option<&Manifest>,
+    (base, input_as): (&str, fn(&Value) -> Value),
+) -> Value {
     let id = replicate_id(run.order.id);
     let files = files_url(run, base);
     let output: Option<Vec<String>> = artifacts(view)
@@ -60,7 +78,7 @@ pub fn prediction_at(run: &Run, view: &RunView, manifest: Option<&Manifest>, bas
         "model": format!("{OWNER}/{}", run.order.model),
         "version": manifest.map(version_of).unwrap_or_default(),
         "status": status_name(view),
-        "input": if view.is_data_removed { Value::Null } else { input_of(run) },
+        "input": if view.is_data_removed { Value::Null } else { input_of(run, input_as) },
         "output": output,
         "logs": if view.is_data_removed { String::new() } else { logs(view) },
         "error": error,
@@ -100,11 +118,27 @@ fn artifacts(view: &RunView) -> Option<&[Artifact]> {
     }
 }
 
-/// As the caller wrote it; an order in the node's own words is written out.
-fn input_of(run: &Run) -> Value {
+/// As the caller wrote it; an order in the node's own words is written out, and one that was refused is not kept.
+fn input_of(run: &Run, input_as: fn(&Value) -> Value) -> Value {
     match &run.origin.input {
-        Some(input) => input.clone(),
+        Some(input) => input_as(input),
+        None if run.was_refused() => Value::Null,
         None => serde_json::to_value(&run.order.image).unwrap_or_default(),
+    }
+}
+
+/// Pictures in inputs are megabytes of base64, which tell a reader nothing.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > LONG_TEXT_BYTES => {
+            let head: String = text.chars().take(LONG_TEXT_HEAD_CHARS).collect();
+            format!("{head}… ({} bytes)", text.len()).into()
+        }
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), shortened(value))).collect()
+        }
+        other => other.clone(),
     }
 }
 

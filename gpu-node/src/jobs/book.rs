@@ -1,6 +1,7 @@
 //! Every run this node knows, by job id: those under way, and those that ended not long ago.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use super::{
     order::KeptOrder,
-    origin::Origin,
+    origin::{Keep, Origin},
+    room::{Room, Worth},
     run::{Run, StoredArtifact},
     tally::{Tallies, Tally},
     view::Phase,
@@ -20,6 +22,9 @@ use crate::{
     error::{Error, Result},
     scheduler::{Metrics, locked},
 };
+
+/// An engine stops at its next step.
+const RETRY_AFTER_STOP_MS: u64 = 5_000;
 
 /// Tells the time; a fake one stands still.
 pub trait Clock: Send + Sync {
@@ -35,12 +40,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long, how many and how large the runs that ended may be before the oldest are forgotten.
+/// How long, how many and how large the runs that ended may be before some are forgotten; `room.rs` says which.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     pub max_age: Duration,
+    /// Of runs with results; as many without may stay beside them.
     pub max_count: usize,
-    /// Of all results and previews together; the newest run is kept even when it alone is larger.
+    /// Of all results, previews and inputs together; the newest run is kept even when it alone is larger.
     pub max_bytes: u64,
 }
 
@@ -99,8 +105,12 @@ impl JobBook {
     ) -> Result<Arc<Run>> {
         let mut runs = locked(&self.runs);
         let failed = runs.get(&id).ok_or(Error::NotFound("job"))?;
-        if !matches!(failed.view().phase(), Phase::Failed | Phase::TimedOut) {
+        if !matches!(failed.phase(), Phase::Failed | Phase::TimedOut) {
             return Err(Error::Conflict("only a job that failed or timed out can run again"));
+        }
+        // One of a lane's jobs is told from another by this id.
+        if failed.ended_at().is_none() {
+            return Err(still_busy());
         }
         let run = Run::new(failed.kept_order(), failed.origin.clone(), failed.next_number());
         let run = Arc::new(run);
@@ -128,7 +138,7 @@ impl JobBook {
         self.forget_old(&mut runs);
         let mut listed: Vec<Arc<Run>> = runs.values().cloned().collect();
         drop(runs);
-        listed.sort_by_key(|run| std::cmp::Reverse((run.created_at(), run.order.id)));
+        listed.sort_by_key(|run| Reverse((run.created_at(), run.order.id)));
         listed
     }
 
@@ -167,7 +177,7 @@ impl JobBook {
         run.end(event, artifacts, self.clock.now());
         self.forget_old(&mut runs);
         drop(runs);
-        self.tallies.add(&run.order.model, |tally| match run.view().phase() {
+        self.tallies.add(&run.order.model, |tally| match run.phase() {
             Phase::Completed => tally.completed += 1,
             Phase::Failed | Phase::TimedOut => tally.failed += 1,
             Phase::Queued | Phase::Running | Phase::Cancelled => {}
@@ -201,30 +211,46 @@ impl JobBook {
 
     fn forget_old(&self, runs: &mut HashMap<JobId, Arc<Run>>) {
         let now = self.clock.now();
-        let mut ended: Vec<(Instant, JobId)> =
-            runs.iter().filter_map(|(id, run)| Some((run.ended_at()?, *id))).collect();
-        ended.sort_by(|left, right| right.cmp(left));
-        let (mut kept_bytes, mut artifact_bytes, mut is_full) = (0, 0, false);
-        for (index, (ended_at, id)) in ended.into_iter().enumerate() {
+        for run in runs.values_mut() {
+            let is_due = |keep: Keep| {
+                run.ended_at().is_some_and(|ended_at| now.duration_since(ended_at) > keep.data)
+            };
+            if run.origin.keep.is_some_and(is_due) && !run.is_data_removed() {
+                *run = Arc::new(run.without_data());
+            }
+        }
+        let mut ended: Vec<(Worth, Reverse<Instant>, JobId)> = runs
+            .iter()
+            .filter_map(|(id, run)| Some((Worth::of(run), Reverse(run.ended_at()?), *id)))
+            .collect();
+        ended.sort_unstable();
+        let mut room = Room::new(&self.retention);
+        for (worth, Reverse(ended_at), id) in ended {
             let Some(run) = runs.get_mut(&id) else { continue };
             let age = now.duration_since(ended_at);
             let max_age = run.origin.keep.map_or(self.retention.max_age, |keep| keep.record);
-            if run.origin.keep.is_some_and(|keep| age > keep.data) && !run.is_data_removed() {
-                *run = Arc::new(run.without_data());
+            if age > max_age || !room.has_place(worth) {
+                runs.remove(&id);
+                continue;
             }
-            let bytes = run.kept_bytes() + run.origin.input_bytes();
-            // Newest first, so what does not fit takes everything older with it.
-            is_full = is_full
-                || index >= self.retention.max_count
-                || (index > 0 && kept_bytes + bytes > self.retention.max_bytes);
-            if is_full || age > max_age {
+            if room.take(worth, run.kept_bytes(), run.input_bytes()) {
+                continue;
+            }
+            if worth.has_results() {
                 runs.remove(&id);
             } else {
-                kept_bytes += bytes;
-                artifact_bytes += run.kept_bytes();
+                *run = Arc::new(run.without_data());
             }
         }
-        self.metrics.set_artifact_bytes(artifact_bytes);
+        self.metrics.set_artifact_bytes(room.artifact_bytes);
+    }
+}
+
+/// Its engine was told to stop and has not heard yet.
+pub(super) fn still_busy() -> Error {
+    Error::Unavailable {
+        detail: "the job's engine has not stopped yet".to_owned(),
+        retry_after_ms: RETRY_AFTER_STOP_MS,
     }
 }
 

@@ -6,7 +6,7 @@ use shared::node::{
 };
 
 use super::*;
-use crate::jobs::Keep;
+use crate::jobs::{Keep, StopCause};
 
 struct FakeClock(Mutex<Instant>);
 
@@ -163,6 +163,63 @@ fn only_what_failed_runs_again_under_its_id() {
     assert_eq!(book.tally("tiny"), Tally { completed: 0, failed: 1, retried: 1 });
     let other = order(2).id;
     assert!(matches!(book.reopen(other, |_| Ok(())), Err(Error::NotFound(_))));
+}
+
+fn fail(book: &JobBook, number: u8, begins: bool) {
+    let run = start(book, number);
+    if begins {
+        run.push(NodeEvent::Started);
+    }
+    run.push(NodeEvent::Preview { index: 0, step: 1, jpeg: "A".repeat(60) });
+    let failed = NodeEvent::Failed { code: "x".into(), detail: "y".into(), is_retryable: false };
+    book.settle(&run, failed, Vec::new());
+}
+
+#[test]
+fn what_never_began_takes_no_place_of_what_did() {
+    let (book, clock) = book(10, 1000);
+    complete(&book, 1, 1);
+    fail(&book, 2, true);
+    for number in 3..=20 {
+        clock.advance(Duration::from_secs(1));
+        fail(&book, number, false);
+    }
+    assert_eq!(known(&book, 1..=20), [1, 2, 20], "one in ten may be one that never began");
+}
+
+#[test]
+fn what_was_fetched_leaves_before_what_nobody_has() {
+    let (book, clock) = book(10, 100);
+    for number in 1..=2 {
+        complete(&book, number, 50);
+        clock.advance(Duration::from_secs(1));
+    }
+    book.find(order(2).id).unwrap().fetch_all();
+    complete(&book, 3, 50);
+    assert_eq!(known(&book, 1..=3), [1, 3]);
+}
+
+#[test]
+fn a_failure_stays_known_without_its_previews_when_there_is_no_room() {
+    let (book, _) = book(10, 100);
+    complete(&book, 1, 60);
+    fail(&book, 2, true);
+    let left = book.find(order(2).id).unwrap();
+    assert_eq!((left.phase(), left.kept_bytes()), (Phase::Failed, 0));
+    assert_eq!(left.next_number(), 4, "its events were started, preview, failed");
+    assert_eq!(known(&book, 1..=1), [1]);
+}
+
+#[test]
+fn what_an_engine_still_works_on_does_not_run_again_yet() {
+    let (book, _) = book(10, 1000);
+    let run = start(&book, 1);
+    run.push(NodeEvent::Started);
+    run.stop(StopCause::RunTooLong);
+    let again = book.reopen(run.order.id, |_| Ok(()));
+    assert!(matches!(again, Err(Error::Unavailable { .. })));
+    book.settle(&run, NodeEvent::Cancelled, Vec::new());
+    assert!(book.reopen(run.order.id, |_| Ok(())).is_ok());
 }
 
 #[tokio::test]

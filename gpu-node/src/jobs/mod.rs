@@ -5,9 +5,11 @@
 
 mod awaited;
 mod book;
+mod follow;
 mod observer;
 mod order;
 mod origin;
+mod room;
 mod run;
 mod service;
 mod tally;
@@ -20,4 +22,4 @@ pub use origin::{Callback, CallbackEvents, Dialect, Keep, Origin, Patience};
 pub use run::{NumberedEvent, Run, StoredArtifact};
 pub use service::{Jobs, Load, Opened};
 pub use tally::Tally;
-pub use view::{Phase, RunView, StopCause};
+pub use view::{Phase, RunView, Standing, StopCause};

@@ -76,18 +76,40 @@ impl Origin {
         }
     }
 
-    /// About how much memory it holds.
+    /// About how much memory its input takes.
     pub fn input_bytes(&self) -> u64 {
-        self.input.as_ref().map_or(0, text_bytes)
+        self.input.as_ref().map_or(0, value_bytes)
     }
 }
 
-/// Texts are all that grows large in an input.
-fn text_bytes(value: &Value) -> u64 {
-    match value {
+/// What a member's name takes beside its text.
+const NAME_BYTES: usize = size_of::<String>() + 2 * size_of::<usize>();
+
+/// A number or a `null` takes as much as its place does, and a million of them are no less than one long text.
+fn value_bytes(value: &Value) -> u64 {
+    let member =
+        |(name, value): (&String, &Value)| (NAME_BYTES + name.len()) as u64 + value_bytes(value);
+    let held = match value {
         Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(members) => members.values().map(text_bytes).sum(),
-        _ => 0,
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(members) => members.iter().map(member).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    held + size_of::<Value>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_count_as_texts_do() {
+        let bytes = |input| Origin { input: Some(input), ..Origin::native() }.input_bytes();
+        assert!(bytes(json!({ "x": vec![0; 1000] })) >= 16_000);
+        assert!(bytes(json!({ "x": "y".repeat(1000) })) >= 1000);
+        assert!(bytes(json!({ "x".repeat(1000): null })) >= 1000);
+        assert_eq!(Origin::native().input_bytes(), 0);
     }
 }

@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
 use shared::node::{
     image::ImageInput,
     jobs::{Artifact, CreateNodeJob, NodeEvent, NodeJobStatus},
@@ -17,9 +16,12 @@ use tokio::sync::watch;
 use super::{
     order::{KeptOrder, OrderDigest},
     origin::Origin,
-    view::{RunView, StopCause},
+    view::{Phase, RunView, Standing, StopCause},
 };
 use crate::scheduler::locked;
+
+/// The code of a failure that lies with the order.
+pub(super) const INVALID_INPUT: &str = "invalid_input";
 
 /// An event with its place in the job's log.
 pub type NumberedEvent = (u64, NodeEvent);
@@ -39,7 +41,8 @@ pub struct Run {
     pub origin: Origin,
     /// Whoever knows it may fetch the results without a token.
     pub key: u128,
-    first_number: u64,
+    input_bytes: u64,
+    pub(super) first_number: u64,
     created_at: SystemTime,
     state: Mutex<RunState>,
     /// Sends whenever the log grows; a `watch` so that a slow follower costs nothing.
@@ -54,10 +57,29 @@ struct RunState {
     fetched: HashSet<u32>,
     /// Events that were handed out by [`Run::take_news`].
     taken: usize,
-    stop: Option<StopCause>,
+    stop: Option<Stop>,
     started_at: Option<SystemTime>,
     ended_at: Option<Ended>,
     is_data_removed: bool,
+}
+
+/// Why and when it ended for its callers.
+#[derive(Clone, Copy)]
+struct Stop {
+    cause: StopCause,
+    at: SystemTime,
+}
+
+impl Stop {
+    fn now(cause: StopCause) -> Self {
+        Self { cause, at: SystemTime::now() }
+    }
+}
+
+impl RunState {
+    fn phase(&self) -> Phase {
+        Phase::of(self.status, self.stop.map(|stop| stop.cause))
+    }
 }
 
 /// The end by the node's clock, for ages, and by the calendar, for callers.
@@ -86,6 +108,7 @@ impl Run {
         Self {
             order,
             digest,
+            input_bytes: origin.input_bytes(),
             origin,
             key: rand::random(),
             first_number,
@@ -105,9 +128,26 @@ impl Run {
         KeptOrder { order: self.order.clone(), digest: self.digest }
     }
 
-    /// Where it stands.
-    pub fn status(&self) -> NodeJobStatus {
-        locked(&self.state).status
+    /// Where it stands for its callers.
+    pub fn phase(&self) -> Phase {
+        locked(&self.state).phase()
+    }
+
+    /// Where it stands, for whoever waits for a change.
+    pub fn standing(&self) -> Standing {
+        let state = locked(&self.state);
+        Standing {
+            phase: state.phase(),
+            has_begun: state.started_at.is_some(),
+            is_over: state.ended_at.is_some(),
+        }
+    }
+
+    /// Whether it failed before it began, because its order cannot be carried out.
+    pub fn was_refused(&self) -> bool {
+        let state = locked(&self.state);
+        let is_refusal = |event: &NodeEvent| matches!(event, NodeEvent::Failed { code, .. } if code == INVALID_INPUT);
+        state.started_at.is_none() && state.events.last().is_some_and(is_refusal)
     }
 
     /// When it ended, if it has.
@@ -129,12 +169,15 @@ impl Run {
         });
         RunView {
             status: state.status,
-            stop: state.stop,
+            stop: state.stop.map(|stop| stop.cause),
             steps: steps.collect(),
-            end: state.ended_at.and(state.events.last().cloned()),
+            end: state.ended_at.and_then(|_| state.events.last().cloned()),
             created_at: self.created_at,
             started_at: state.started_at,
-            ended_at: state.ended_at.map(|ended| ended.by_calendar),
+            ended_at: match (state.ended_at, state.stop) {
+                (Some(ended), _) => Some(ended.by_calendar),
+                (None, stop) => stop.map(|stop| stop.at),
+            },
             is_data_removed: state.is_data_removed,
         }
     }
@@ -146,7 +189,7 @@ impl Run {
         if state.ended_at.is_some() {
             return false;
         }
-        state.stop.get_or_insert(cause);
+        state.stop.get_or_insert_with(|| Stop::now(cause));
         drop(state);
         self.changed.send_replace(());
         true
@@ -158,7 +201,7 @@ impl Run {
             let mut state = locked(&self.state);
             let is_waiting = state.status == NodeJobStatus::Queued && state.stop.is_none();
             if is_waiting {
-                state.stop = Some(cause);
+                state.stop = Some(Stop::now(cause));
             }
             is_waiting
         };
@@ -166,11 +209,15 @@ impl Run {
         is_waiting
     }
 
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Waits until it is as wanted.
-    pub async fn wait_until(&self, is_wanted: impl Fn(&RunView) -> bool) {
+    pub async fn wait_until(&self, is_wanted: impl Fn(Standing) -> bool) {
         let mut changed = self.changed.subscribe();
         // The sender lives as long as the run, so the wait cannot fail.
-        while !is_wanted(&self.view()) && changed.changed().await.is_ok() {}
+        while !is_wanted(self.standing()) && changed.changed().await.is_ok() {}
     }
 
     /// The events nobody was given here before.
@@ -210,7 +257,9 @@ impl Run {
             ended_at: state.ended_at,
             is_data_removed: true,
         };
-        Self { created_at: self.created_at, first_number: self.first_number, ..run }
+        // The one event that is left keeps its number.
+        let dropped = state.events.len().saturating_sub(1) as u64;
+        Self { created_at: self.created_at, first_number: self.first_number + dropped, ..run }
     }
 
     /// Whether [`Run::without_data`] made it.
@@ -235,6 +284,16 @@ impl Run {
         let state = locked(&self.state);
         let artifacts: u64 = state.artifacts.iter().map(|stored| stored.artifact.bytes).sum();
         artifacts + state.preview_bytes
+    }
+
+    /// How much memory its input takes as its caller wrote it.
+    pub fn input_bytes(&self) -> u64 {
+        self.input_bytes
+    }
+
+    /// Whether it has results.
+    pub fn has_results(&self) -> bool {
+        !locked(&self.state).artifacts.is_empty()
     }
 
     /// Its results; they count as fetched from now on.
@@ -276,7 +335,7 @@ impl Run {
     pub(super) fn end(&self, event: NodeEvent, artifacts: Vec<StoredArtifact>, now: Instant) {
         let mut state = locked(&self.state);
         let (event, artifacts) = match state.stop {
-            Some(cause) => (cause.event(), Vec::new()),
+            Some(stop) => (stop.cause.event(), Vec::new()),
             None => (event, artifacts),
         };
         state.status = match event {
@@ -286,12 +345,13 @@ impl Run {
         };
         state.events.push(event);
         state.artifacts = artifacts;
-        state.ended_at = Some(Ended { by_clock: now, by_calendar: SystemTime::now() });
+        let by_calendar = state.stop.map_or_else(SystemTime::now, |stop| stop.at);
+        state.ended_at = Some(Ended { by_clock: now, by_calendar });
         drop(state);
         self.changed.send_replace(());
     }
 
-    fn events_from(&self, number: u64) -> Vec<NumberedEvent> {
+    pub(super) fn events_from(&self, number: u64) -> Vec<NumberedEvent> {
         let state = locked(&self.state);
         let skipped = number.saturating_sub(self.first_number) as usize;
         (self.first_number..)
@@ -299,50 +359,6 @@ impl Run {
             .skip(skipped)
             .map(|(n, e)| (n, e.clone()))
             .collect()
-    }
-
-    /// Every event after `last_seen`, those to come included, up to the one that ends the run.
-    pub fn follow(self: Arc<Self>, last_seen: Option<u64>) -> impl Stream<Item = NumberedEvent> {
-        // A number this log never gave comes from before a restart of the node: everything is new to that follower.
-        let next = last_seen
-            .filter(|number| *number < self.next_number())
-            .map_or(self.first_number, |number| number + 1)
-            .max(self.first_number);
-        let changed = self.changed.subscribe();
-        let position = Position { run: self, next, changed, ready: Vec::new().into_iter() };
-        stream::unfold(position, |mut position| async {
-            let event = position.next_event().await?;
-            Some((event, position))
-        })
-    }
-}
-
-struct Position {
-    run: Arc<Run>,
-    next: u64,
-    changed: watch::Receiver<()>,
-    ready: std::vec::IntoIter<NumberedEvent>,
-}
-
-impl Position {
-    async fn next_event(&mut self) -> Option<NumberedEvent> {
-        loop {
-            if let Some((number, event)) = self.ready.next() {
-                self.next = number + 1;
-                return Some((number, event));
-            }
-            // Seen before reading the log, so that an event pushed meanwhile wakes us again.
-            self.changed.borrow_and_update();
-            let has_ended = self.run.ended_at().is_some();
-            let events = self.run.events_from(self.next);
-            if events.is_empty() {
-                if has_ended {
-                    return None;
-                }
-                self.changed.changed().await.ok()?;
-            }
-            self.ready = events.into_iter();
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Runs: who hears what, what stops them, and what is given once.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use shared::ids::JobId;
 
@@ -93,4 +95,25 @@ fn news_are_given_once() {
     assert!(run.take_news().is_empty());
     run.push(NodeEvent::Progress { step: 1, steps: 2 });
     assert_eq!(run.take_news(), [NodeEvent::Progress { step: 1, steps: 2 }]);
+}
+
+#[test]
+fn a_run_that_was_stopped_has_ended_for_its_callers_when_it_was() {
+    let run = run(1);
+    run.push(NodeEvent::Started);
+    run.stop(StopCause::Asked);
+    let told = run.view().ended_at;
+    assert!(told.is_some());
+    assert!(run.standing().phase.is_end() && !run.standing().is_over);
+    run.end(failed(), Vec::new(), Instant::now());
+    assert_eq!(run.view().ended_at, told);
+    assert!(run.standing().is_over);
+}
+
+#[test]
+fn what_is_left_of_a_run_goes_on_counting_where_it_did() {
+    let run = run(1);
+    run.push(NodeEvent::Started);
+    run.end(failed(), Vec::new(), Instant::now());
+    assert_eq!(run.without_data().next_number(), run.next_number());
 }

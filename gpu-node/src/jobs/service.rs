@@ -1,8 +1,11 @@
 //! What can be done with jobs, free of HTTP: create, find, follow, fetch, delete, and drain.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -14,26 +17,30 @@ use shared::{
         jobs::{CreateNodeJob, NodeEvent, NodeJob},
     },
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time};
 
 use super::{
-    book::JobBook,
+    book::{JobBook, still_busy},
     observer::ImageObserver,
     order::KeptOrder,
     origin::Origin,
-    run::{NumberedEvent, Run, StoredArtifact},
-    view::StopCause,
+    run::{INVALID_INPUT, NumberedEvent, Run, StoredArtifact},
+    view::{Phase, StopCause},
 };
 use crate::{
-    blocking::blocking,
+    blocking::blocking_in_turn,
     catalog::{Catalog, ServedModel},
     engines::image::{ImageEngine, ImageJob, ModelDefaults},
     error::{Error, RETRY_AFTER_DRAIN_MS, Result},
     scheduler::{Lane, LaneJob, Refused},
 };
 
-/// Orders whose pictures are read at once: each may take a core and a quarter of a gigabyte for a moment.
+/// Orders whose pictures are read at once: each may take a core and 540 MB for a moment (8,000 × 8,000 pixels).
 const PICTURE_READERS: usize = 2;
+/// What is kept of the words on an order that was refused; they may name every field that its caller made up.
+const REFUSAL_MAX_CHARS: usize = 2_000;
+/// How long a retry waits for an engine that was told to stop. A step takes seconds at most where there is a card.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A job that was created, or found because it was created before.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,14 +63,14 @@ pub struct Jobs {
     pub catalog: Catalog,
     pub book: Arc<JobBook>,
     is_draining: AtomicBool,
-    picture_readers: Semaphore,
+    picture_readers: Arc<Semaphore>,
 }
 
 impl Jobs {
     /// No jobs yet.
     pub fn new(catalog: Catalog, book: Arc<JobBook>) -> Self {
         let (is_draining, picture_readers) =
-            (AtomicBool::new(false), Semaphore::new(PICTURE_READERS));
+            (AtomicBool::new(false), Arc::new(Semaphore::new(PICTURE_READERS)));
         Self { catalog, book, is_draining, picture_readers }
     }
 
@@ -80,7 +87,7 @@ impl Jobs {
         self.book.open(order, origin, |run| self.submit(run, served, input))
     }
 
-    /// A job whose order cannot be carried out: it failed before it began.
+    /// A job whose order cannot be carried out: it failed before it began. Its input is not kept, for nothing bounds it.
     pub fn open_failed(
         &self,
         order: CreateNodeJob,
@@ -90,8 +97,9 @@ impl Jobs {
         if self.is_draining() {
             return Err(draining());
         }
+        let origin = Origin { input: None, ..origin };
         let (run, _) = self.book.open(order.into(), origin, |_| Ok(()))?;
-        self.book.settle(&run, refused(detail), Vec::new());
+        self.book.settle(&run, refused(shortened(detail)), Vec::new());
         Ok(run)
     }
 
@@ -99,6 +107,14 @@ impl Jobs {
     /// then cannot be now.
     pub async fn retry_job(&self, failed: &Run, image: Option<ImageInput>) -> Result<Arc<Run>> {
         let id = failed.order.id;
+        if failed.phase() == Phase::TimedOut {
+            let stopped = failed.wait_until(|standing| standing.is_over);
+            time::timeout(STOP_PATIENCE, stopped).await.map_err(|_| still_busy())?;
+        }
+        if failed.is_data_removed() && !failed.was_refused() {
+            return Err(Error::Conflict("the input of the job is gone: order it anew"));
+        }
+        let image = image.filter(|_| !failed.was_refused());
         let read = match image {
             Some(image) => self.read(CreateNodeJob { image, ..failed.order.clone() }).await,
             None => Err(Error::InvalidFields(Vec::new())),
@@ -152,8 +168,7 @@ impl Jobs {
         let (order, input) = if order.image.images.is_empty() {
             read_order(order, &defaults)?
         } else {
-            let _place = self.picture_readers.acquire().await;
-            blocking(move || read_order(order, &defaults)).await??
+            blocking_in_turn(&self.picture_readers, move || read_order(order, &defaults)).await??
         };
         Ok(((model, lane), order, input))
     }
@@ -259,7 +274,7 @@ impl Jobs {
         let place = self.catalog.find_image(&run.order.model).and_then(|(_, lane)| lane.place(id));
         NodeJob {
             id,
-            status: run.status(),
+            status: run.phase().into(),
             model: run.order.model.clone(),
             queue_position: place.map_or(0, |place| place.position),
             estimated_ms: place.and_then(|place| place.estimated_ms),
@@ -275,8 +290,17 @@ fn read_order(order: CreateNodeJob, defaults: &ModelDefaults) -> Result<(KeptOrd
     Ok((order.into(), input))
 }
 
+fn shortened(mut detail: String) -> String {
+    if let Some((end, _)) = detail.char_indices().nth(REFUSAL_MAX_CHARS) {
+        detail.truncate(end);
+        detail.push('…');
+        detail.shrink_to_fit();
+    }
+    detail
+}
+
 fn refused(detail: String) -> NodeEvent {
-    NodeEvent::Failed { code: "invalid_input".to_owned(), detail, is_retryable: false }
+    NodeEvent::Failed { code: INVALID_INPUT.to_owned(), detail, is_retryable: false }
 }
 
 fn draining() -> Error {

@@ -55,6 +55,41 @@ impl Phase {
     }
 }
 
+impl Phase {
+    pub(super) fn of(status: NodeJobStatus, stop: Option<StopCause>) -> Self {
+        match (status, stop) {
+            (NodeJobStatus::Completed, _) => Self::Completed,
+            (_, Some(cause)) if cause.is_time_out() => Self::TimedOut,
+            (_, Some(_)) | (NodeJobStatus::Cancelled, _) => Self::Cancelled,
+            (NodeJobStatus::Failed, _) => Self::Failed,
+            (NodeJobStatus::Running, _) => Self::Running,
+            (NodeJobStatus::Queued, _) => Self::Queued,
+        }
+    }
+}
+
+impl From<Phase> for NodeJobStatus {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Queued => Self::Queued,
+            Phase::Running => Self::Running,
+            Phase::Completed => Self::Completed,
+            Phase::Failed | Phase::TimedOut => Self::Failed,
+            Phase::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// Where a run stands, without what it holds: cheap enough to look at after every step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub phase: Phase,
+    /// Its engine has begun.
+    pub has_begun: bool,
+    /// It has ended for its engine too.
+    pub is_over: bool,
+}
+
 /// A run at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunView {
@@ -66,6 +101,7 @@ pub struct RunView {
     pub end: Option<NodeEvent>,
     pub created_at: SystemTime,
     pub started_at: Option<SystemTime>,
+    /// For its callers: when it was stopped, if it was.
     pub ended_at: Option<SystemTime>,
     pub is_data_removed: bool,
 }
@@ -73,14 +109,7 @@ pub struct RunView {
 impl RunView {
     /// Where it stands.
     pub fn phase(&self) -> Phase {
-        match (self.status, self.stop) {
-            (NodeJobStatus::Completed, _) => Phase::Completed,
-            (_, Some(cause)) if cause.is_time_out() => Phase::TimedOut,
-            (_, Some(_)) | (NodeJobStatus::Cancelled, _) => Phase::Cancelled,
-            (NodeJobStatus::Failed, _) => Phase::Failed,
-            (NodeJobStatus::Running, _) => Phase::Running,
-            (NodeJobStatus::Queued, _) => Phase::Queued,
-        }
+        Phase::of(self.status, self.stop)
     }
 
     /// What a person reads about a failure.

@@ -127,15 +127,14 @@ where
     /// A waiting job leaves at once, a running one at its next `emit`; one that ended is left alone.
     pub fn cancel(&self, id: JobId) {
         let mut state = locked(&self.shared.state);
-        if let Some(flag) = state.queue.running_flag(id) {
-            flag.raise(StopReason::Cancelled);
-            drop(state);
-            self.shared.budget.wake();
-            return;
-        }
+        let running = state.queue.running_flag(id);
+        running.iter().for_each(|flag| flag.raise(StopReason::Cancelled));
         let removed = state.queue.remove(id, Instant::now());
         self.shared.report(&state);
         drop(state);
+        if running.is_some() {
+            self.shared.budget.wake();
+        }
         if let Some(entry) = removed {
             self.shared.end(&*entry.job.observer, Outcome::Cancelled);
         }
@@ -228,3 +227,7 @@ where
         self.wake.notify_all();
     }
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

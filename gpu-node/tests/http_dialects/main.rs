@@ -7,6 +7,8 @@
 )]
 
 mod across;
+mod limits;
+mod patience;
 mod receiver;
 mod replicate;
 mod runpod;

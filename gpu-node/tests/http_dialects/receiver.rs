@@ -15,7 +15,10 @@ use axum::{
 };
 use gpu_node::webhooks::{Pauses, WebhookSettings, Webhooks};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -39,6 +42,8 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
     calls: watch::Sender<Vec<Call>>,
     answers: Arc<Mutex<VecDeque<u16>>>,
+    /// Answers that may be given before the others wait.
+    gate: Arc<Semaphore>,
 }
 
 impl Receiver {
@@ -49,13 +54,29 @@ impl Receiver {
         let calls = watch::Sender::new(Vec::new());
         let answers = Arc::new(Mutex::new(answers.iter().copied().collect::<VecDeque<u16>>()));
         let (heard, next) = (calls.clone(), answers.clone());
+        let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let opened = gate.clone();
         let take = move |headers: HeaderMap, body: Bytes| async move {
             heard.send_modify(|calls| calls.push(Call { headers, body }));
+            opened.acquire().await.unwrap().forget();
             answer(next.lock().unwrap().pop_front().unwrap_or(200))
         };
         let router = Router::new().route("/hook", post(take.clone())).route("/other", post(take));
         tokio::spawn(async move { axum_serve(listener, router).await });
-        Self { url, calls, answers }
+        Self { url, calls, answers, gate }
+    }
+
+    /// Takes calls from now on without an answer.
+    pub(crate) fn hold(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn let_one_go(&self) {
+        self.gate.add_permits(1);
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.add_permits(1000);
     }
 
     /// Waits for that many calls; more of them fail the test.

@@ -215,50 +215,6 @@ async fn health_counts_jobs_and_the_one_worker() {
 }
 
 #[tokio::test]
-async fn a_job_that_runs_too_long_times_out() {
-    let node = TestNode::start();
-    node.script.hold();
-    let body = json!({ "input": { "prompt": "x" }, "policy": { "executionTimeout": 5000 } });
-    let id = run(&node, body).await;
-    until_started(&node, &id).await;
-    tokio::time::pause();
-    let body = end(&node, &id).await;
-    assert_eq!(body["status"], "TIMED_OUT");
-    assert!(body["error"].is_string());
-    node.script.let_go();
-    let native = node.end_of(&format!("/v1/jobs/{id}")).await;
-    assert_eq!((&native["event"], &native["code"]), (&json!("failed"), &json!("timed_out")));
-}
-
-#[tokio::test]
-async fn a_job_whose_time_to_live_ends_in_the_queue_times_out() {
-    let node = TestNode::start();
-    node.script.hold();
-    let running = run(&node, asking("a fish")).await;
-    until_started(&node, &running).await;
-    let body = json!({ "input": { "prompt": "x" }, "policy": { "ttl": 10000 } });
-    let id = run(&node, body).await;
-    tokio::time::pause();
-    assert_eq!(end(&node, &id).await["status"], "TIMED_OUT");
-}
-
-#[tokio::test]
-async fn nothing_is_left_of_a_job_whose_time_to_live_ends_while_it_runs() {
-    let node = TestNode::start();
-    node.script.hold();
-    let body = json!({ "input": { "prompt": "x" }, "policy": { "ttl": 10000 } });
-    let id = run(&node, body).await;
-    until_started(&node, &id).await;
-    tokio::time::pause();
-    assert_eq!(end(&node, &id).await["status"], "TIMED_OUT");
-    tokio::time::resume();
-    node.script.let_go();
-    while node.get(&format!("/v2/tiny/status/{id}")).await.status != StatusCode::NOT_FOUND {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-#[tokio::test]
 async fn results_are_kept_half_an_hour_and_those_of_runsync_a_minute() {
     let node = TestNode::start();
     let id = run(&node, asking("a fish")).await;

@@ -130,22 +130,69 @@ async fn replicates_tells_of_the_events_it_was_asked_for() {
     assert_eq!(started[0].json()["id"], prediction["id"]);
 }
 
-async fn logs_of_a_hundred_steps(interval: Duration, calls: usize) -> Vec<usize> {
-    let (node, receiver) = (node_that_tells_logs_every(interval), Receiver::start(&[]).await);
+fn steps_told(calls: &[Call]) -> Vec<usize> {
+    calls.iter().map(|call| call.json()["logs"].as_str().unwrap().lines().count()).collect()
+}
+
+/// A prediction of a hundred steps whose logs are told; it waits for its steps.
+async fn a_hundred_steps(node: &TestNode, receiver: &Receiver) {
+    node.script.hold();
     let mut body = asking("a fish", &receiver.url);
     body["webhook_events_filter"] = json!(["logs"]);
     body["input"]["num_inference_steps"] = json!(100);
-    predict(&node, body).await;
-    idle(&node).await;
-    let calls = receiver.calls(calls).await;
-    calls.iter().map(|call| call.json()["logs"].as_str().unwrap().lines().count()).collect()
+    predict(node, body).await;
 }
 
 #[tokio::test]
 async fn logs_wait_for_each_other_and_none_is_lost() {
-    assert_eq!(logs_of_a_hundred_steps(HOUR, 2).await, [1, 101], "the first, and all at the end");
-    let each = logs_of_a_hundred_steps(Duration::ZERO, 100).await;
-    assert_eq!(each, (1..=100).collect::<Vec<usize>>());
+    let (node, receiver) = (node(), Receiver::start(&[]).await);
+    a_hundred_steps(&node, &receiver).await;
+    node.script.allow_steps(1);
+    receiver.calls(1).await;
+    node.script.let_go();
+    idle(&node).await;
+    let told = steps_told(&receiver.calls(2).await);
+    assert_eq!(told, [1, 101], "the first, and all at the end");
+}
+
+#[tokio::test]
+async fn every_step_is_told_to_who_listens_fast_enough() {
+    let (node, receiver) = (node_that_tells_logs_every(Duration::ZERO), Receiver::start(&[]).await);
+    a_hundred_steps(&node, &receiver).await;
+    for step in 1..=3 {
+        node.script.allow_steps(1);
+        receiver.calls(step).await;
+    }
+    assert_eq!(steps_told(&receiver.calls(3).await), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn who_listens_slowly_is_told_the_newest_and_at_the_end_only_the_end() {
+    let (node, receiver) = (node_that_tells_logs_every(Duration::ZERO), Receiver::start(&[]).await);
+    receiver.hold();
+    a_hundred_steps(&node, &receiver).await;
+    node.script.allow_steps(1);
+    receiver.calls(1).await;
+    node.script.allow_steps(49);
+    until_steps(&node, 50).await;
+    receiver.let_one_go();
+    assert_eq!(steps_told(&receiver.calls(2).await), [1, 50]);
+    node.script.let_go();
+    until_steps(&node, 100).await;
+    receiver.let_go();
+    idle(&node).await;
+    assert_eq!(steps_told(&receiver.calls(3).await), [1, 50, 101]);
+}
+
+/// Waits until so many steps were made and, of the last, until the end.
+async fn until_steps(node: &TestNode, count: usize) {
+    let is_there = || {
+        let view = node.state.jobs.book.list()[0].view();
+        view.steps.len() == count && (count < 100 || view.end.is_some())
+    };
+    while !is_there() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]

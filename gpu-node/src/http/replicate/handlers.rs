@@ -140,7 +140,7 @@ async fn create(
     attend(&state.jobs, state.webhooks.as_ref(), &run);
     let mut body = describe(state, &run, &base);
     if let Some(wait) = wait(headers) {
-        let ended = run.wait_until(|view| view.phase().is_end());
+        let ended = run.wait_until(|standing| standing.phase.is_end());
         let is_done = time::timeout(wait, ended).await.is_ok();
         body = describe(state, &run, &base);
         if !is_done {

@@ -96,7 +96,7 @@ pub async fn follow(
         let _ = time::timeout_at(deadline, run.wait_for_news()).await;
         let body = stream_body(&state.jobs, &run);
         let is_empty = body["stream"].as_array().is_none_or(Vec::is_empty);
-        let goes_on = !run.view().phase().is_end();
+        let goes_on = !run.phase().is_end();
         // A place in the queue is news, and nothing for a stream.
         if !(is_empty && goes_on) || time::Instant::now() >= deadline {
             return Ok(Json(body));
@@ -146,15 +146,20 @@ pub async fn check_health(
 ) -> Result<Json<Value>> {
     let model = find_endpoint(&state, &endpoint)?;
     let (status, tally) = (model.status(), state.jobs.book.tally(&endpoint));
-    let running = model.control().running();
-    let (is_running, is_broken) = (running > 0, matches!(status.load, LoadState::Failed(_)));
-    let is_loading = status.load == LoadState::Awaited;
+    let taken = model.control().running();
+    // What was taken out of the queue first waits for its model.
+    let is_cold = taken > 0 && status.load != LoadState::Loaded;
+    let (running, waiting) =
+        if is_cold { (0, status.waiting + taken) } else { (taken, status.waiting) };
+    let is_running = running > 0;
+    let is_loading = is_cold || status.load == LoadState::Awaited;
+    let is_broken = !is_loading && matches!(status.load, LoadState::Failed(_));
     Ok(Json(json!({
         "jobs": {
             "completed": tally.completed,
             "failed": tally.failed,
             "inProgress": running,
-            "inQueue": status.waiting,
+            "inQueue": waiting,
             "retried": tally.retried,
         },
         "workers": {
@@ -197,7 +202,7 @@ async fn open(
         keep: Some(Keep { data: keep, record: keep }),
         callback,
         base_url,
-        input: Some(asked.input.clone()),
+        input: None,
     };
     let order = |image| CreateNodeJob {
         id: JobId(uuid::Uuid::new_v4()),
@@ -208,9 +213,10 @@ async fn open(
         let nothing = ImageInput::from_prompt(String::new());
         state.jobs.open_failed(order(nothing), origin.clone(), detail)
     };
+    let with_input = || Origin { input: Some(asked.input.clone()), ..origin.clone() };
     let run = match read_input(model, &asked.input) {
         Err(detail) => fail(detail)?,
-        Ok(image) => match state.jobs.open_job(order(image), origin.clone()).await {
+        Ok(image) => match state.jobs.open_job(order(image), with_input()).await {
             Ok((run, _)) => run,
             Err(Error::InvalidFields(errors)) => fail(refusal(errors, &asked.input))?,
             Err(error) => return Err(error),
@@ -266,9 +272,9 @@ fn read_wait(asked: &Asked, max_ms: u64) -> Result<Duration> {
 }
 
 async fn wait_for_end(state: &AppState, run: &Run, wait: Duration) -> Value {
-    let ended = run.wait_until(|view| view.phase().is_end());
+    let ended = run.wait_until(|standing| standing.phase.is_end());
     let _ = time::timeout(wait, ended).await;
-    match run.view().phase() {
+    match run.phase() {
         Phase::Queued | Phase::Running => {
             let body = brief(run, &run.view());
             json!({ "id": body["id"], "status": body["status"] })
