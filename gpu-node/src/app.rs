@@ -3,7 +3,7 @@
 use std::{future::Future, io, pin::pin, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post},
@@ -20,7 +20,7 @@ use tower::ServiceBuilder;
 
 use crate::{
     http::{
-        extract::body_limit,
+        body::{LargeBodies, body_limit},
         middleware::{auth, log, request_id},
         openai::{answer_as_openai, chat, completions, embeddings, images, models},
         replicate, respond,
@@ -73,7 +73,8 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn(runpod::answer_as_runpod))
         .layer(from_fn(replicate::answer_as_replicate))
         .layer(from_fn_with_state(state.clone(), auth::require_token))
-        .layer(DefaultBodyLimit::max(JSON_BODY_MAX_BYTES));
+        .layer(DefaultBodyLimit::max(JSON_BODY_MAX_BYTES))
+        .layer(Extension(LargeBodies::default()));
     Router::new()
         .route("/v1/jobs", post(jobs::create_job).layer(body_limit(IMAGE_BODY_MAX_BYTES)))
         .route("/v1/jobs/{id}", get(jobs::find_job).delete(jobs::delete_job))

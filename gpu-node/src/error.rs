@@ -36,6 +36,8 @@ pub enum Error {
     BodyTooLarge { max_bytes: usize },
     #[error("the body could not be read to its end")]
     BodyCutShort,
+    #[error("the body came too slowly")]
+    BodyTooSlow,
     #[error("a valid bearer token is needed")]
     Unauthenticated,
     #[error("there is no such {0}")]

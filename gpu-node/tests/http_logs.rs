@@ -45,7 +45,11 @@ async fn a_request_is_one_line_with_its_id_and_holds_no_secret() {
     wrong.headers_mut().insert(header::AUTHORIZATION, "Bearer a-stranger".parse().unwrap());
     wrong.headers_mut().insert("x-request-id", "from-the-edge".parse().unwrap());
     node.send(wrong).await;
-    node.get("/v1/files/pele75gscjclzh7dhcpbtgs4cu/key-in-the-path/0.png").await;
+    let file = "/v1/files/pele75gscjclzh7dhcpbtgs4cu/key-in-the-path";
+    for path in [format!("{file}/0.png"), format!("{file}/0/0.png"), format!("/{file}/0.png")] {
+        let answer = node.get(&path).await;
+        assert_eq!(answer.json()["instance"], "/v1/files/…");
+    }
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for secret in ["my secret garden", TOKEN, "a-stranger", "in-the-query", "key-in-the-path"] {
@@ -58,5 +62,5 @@ async fn a_request_is_one_line_with_its_id_and_holds_no_secret() {
     assert_eq!((&refused[0]["method"], &refused[0]["path"]), (&"GET".into(), &"/v1/models".into()));
     assert_eq!(refused[0]["status"], 401);
     let requests = lines.iter().filter(|line| line["message"] == "request").count();
-    assert_eq!(requests, 8, "three orders, three followers, one stranger, one file: {text}");
+    assert_eq!(requests, 10, "three orders, three followers, one stranger, three files: {text}");
 }

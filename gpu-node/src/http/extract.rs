@@ -3,11 +3,8 @@
 use std::convert::Infallible;
 
 use axum::{
-    Extension,
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
-    response::IntoResponse,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
 };
 use serde_json::Value;
 use shared::{
@@ -16,6 +13,7 @@ use shared::{
     validate::{FromBody, parse_body},
 };
 
+use super::body::{WholeBody, read_body};
 use crate::{
     blocking::blocking,
     dialects::ids::parse_id,
@@ -32,9 +30,9 @@ where
 {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let read = |bytes: Bytes| parse_body(&parse_json(&bytes)?).map_err(Error::InvalidFields);
-        off_thread(json_bytes(request, state).await?, read).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let read = |bytes: &[u8]| parse_body(&parse_json(bytes)?).map_err(Error::InvalidFields);
+        off_thread(json_body(request).await?, read).await.map(Self)
     }
 }
 
@@ -44,36 +42,28 @@ pub struct JsonBody(pub Value);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let bytes = json_bytes(request, state).await?;
-        off_thread(bytes, |bytes| parse_json(&bytes)).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        off_thread(json_body(request).await?, parse_json).await.map(Self)
     }
 }
 
-async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+async fn json_body(request: Request) -> Result<WholeBody> {
     if !has_content_type(request.headers(), "application/json") {
         return Err(Error::UnsupportedMediaType);
     }
-    read_bytes(request, state).await
-}
-
-/// The whole body, as far as its route's limit goes.
-pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
-    let limit = request.extensions().get().copied().unwrap_or(BodyLimit(JSON_BODY_MAX_BYTES));
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge { max_bytes: limit.0 },
-            _ => Error::BodyCutShort,
-        }
-    })
+    read_body(request).await
 }
 
 /// Reads a large body where it keeps no other request waiting, a small one at once.
 async fn off_thread<T: Send + 'static>(
-    bytes: Bytes,
-    read: impl FnOnce(Bytes) -> Result<T> + Send + 'static,
+    body: WholeBody,
+    read: impl FnOnce(&[u8]) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    if bytes.len() <= JSON_BODY_MAX_BYTES { read(bytes) } else { blocking(|| read(bytes)).await? }
+    if body.bytes.len() <= JSON_BODY_MAX_BYTES {
+        read(&body.bytes)
+    } else {
+        blocking(move || read(&body.bytes)).await?
+    }
 }
 
 /// Any JSON.
@@ -86,15 +76,6 @@ pub fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or("").trim();
     essence.eq_ignore_ascii_case(wanted)
-}
-
-/// How large a body of this route may be, for the answer to one that is larger.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyLimit(usize);
-
-/// The layer that gives a route a limit of its own.
-pub fn body_limit(max_bytes: usize) -> (Extension<BodyLimit>, DefaultBodyLimit) {
-    (Extension(BodyLimit(max_bytes)), DefaultBodyLimit::max(max_bytes))
 }
 
 /// What stands behind the question mark; of a name that stands there twice, the first.

@@ -1,6 +1,7 @@
 //! The door: HTTP in, HTTP out. Decisions are made behind it.
 
 pub mod base;
+pub mod body;
 pub mod extract;
 pub mod form;
 pub mod middleware;

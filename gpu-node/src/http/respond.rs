@@ -34,6 +34,7 @@ impl IntoResponse for Error {
             Self::BodyTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge)
             }
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, ErrorCode::InvalidRequest),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated),
             Self::NotFound(_) | Self::UnknownModel(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NotFound)

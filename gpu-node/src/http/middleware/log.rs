@@ -8,8 +8,7 @@ use axum::{
     response::Response,
 };
 
-use super::PUBLIC_ROUTES;
-use super::request_id::RequestId;
+use super::{PUBLIC_ROUTES, path::without_keys, request_id::RequestId};
 use crate::{error::Error, http::respond::Problem, state::AppState};
 
 /// Runs inside the request id's middleware and outside everything that can fail.
@@ -28,7 +27,7 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
     let line = Line {
         request_id: request_id.unwrap_or_default(),
         method: method.as_str(),
-        path: if has_key(route) { route } else { &path },
+        path: &without_keys(&path),
         status,
         duration_ms: began.elapsed().as_millis() as u64,
     };
@@ -40,11 +39,6 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
         None => line.served(),
     }
     response
-}
-
-/// A file's address opens it to whoever reads it.
-fn has_key(route: &str) -> bool {
-    route.contains("{key}")
 }
 
 /// A method is the caller's text, so only those we serve become a label.

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod log;
+mod path;
 pub mod request_id;
 
 /// The routes that need no token; every other answers 401 without one, as do unknown paths.

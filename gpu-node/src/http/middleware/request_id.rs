@@ -9,6 +9,7 @@ use axum::{
 };
 use shared::errors::PROBLEM_JSON;
 
+use super::path::without_keys;
 use crate::http::respond::Problem;
 
 /// The header that carries it, both ways.
@@ -33,7 +34,7 @@ pub async fn add_request_id(mut request: Request, next: Next) -> Response {
 
     let problem = response.extensions_mut().remove::<Problem>();
     if let Some(mut body) = problem.and_then(|problem| problem.body) {
-        body.instance = path;
+        body.instance = without_keys(&path).into_owned();
         body.request_id.clone_from(&id);
         if let Ok(bytes) = serde_json::to_vec(&body) {
             *response.body_mut() = Body::from(bytes);

@@ -71,6 +71,7 @@ pub(super) fn describe(error: &Error) -> (StatusCode, ErrorAnswer) {
         Error::BodyTooLarge { .. } => {
             plain(StatusCode::PAYLOAD_TOO_LARGE, invalid, Some("request_too_large"))
         }
+        Error::BodyTooSlow => plain(StatusCode::REQUEST_TIMEOUT, invalid, Some("request_timeout")),
         Error::Unauthenticated => {
             let text = "Incorrect API key provided: a valid bearer token is needed".to_owned();
             let body = detail(text, invalid, None, Some("invalid_api_key"));

@@ -18,7 +18,8 @@ use crate::{
     blocking::blocking,
     error::{Error, Result},
     http::{
-        extract::{JsonBody, has_content_type, parse_json, read_bytes},
+        body::read_bytes,
+        extract::{JsonBody, has_content_type, parse_json},
         form::{form_boundary, read_form},
         openai::{
             events::respond,
@@ -51,7 +52,7 @@ pub async fn edit_image(State(state): State<AppState>, request: Request) -> Resu
         }
         _ => return Err(Error::NeitherFormNorJson),
     };
-    let bytes = read_bytes(request, &state).await?;
+    let bytes = read_bytes(request).await?;
     let read = move || {
         let body = match boundary {
             Some(boundary) => body_of(read_form(&bytes, &boundary)?)?,
