@@ -19,10 +19,18 @@ impl Access {
         match self {
             Self::Open => true,
             Self::Tokens(tokens) => {
-                header.and_then(bearer).is_some_and(|token| is_allowed(token, tokens))
+                header.and_then(token_of).is_some_and(|token| is_allowed(token, tokens))
             }
         }
     }
+}
+
+/// The token of an `Authorization` header, also by the scheme that Replicate's clients had before `Bearer`.
+fn token_of(header: &str) -> Option<&str> {
+    bearer(header).or_else(|| match header.split_whitespace().collect::<Vec<&str>>()[..] {
+        [scheme, token] if scheme.eq_ignore_ascii_case("token") => Some(token),
+        _ => None,
+    })
 }
 
 /// A text that must not be printed.
@@ -52,5 +60,22 @@ impl FromStr for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_by_either_scheme_or_bare() {
+        let access = Access::Tokens([String::from("abc")].into());
+        for header in ["Bearer abc", "Token abc", "token  abc", "abc"] {
+            assert!(access.allows(Some(header)), "{header}");
+        }
+        for header in ["Token", "Token abd", "Token abc abc", "Basic abc"] {
+            assert!(!access.allows(Some(header)), "{header}");
+        }
+        assert!(!access.allows(None));
     }
 }
