@@ -1,9 +1,11 @@
 //! How much memory the loaded models may take together, and who leaves when another needs room.
 //!
-//! The least recently used leaves first, and never while it runs: a lane that is asked leaves between two jobs.
+//! The least recently used leaves first, and never while it runs: a lane that is asked leaves between two jobs, soon
+//! ([`Stay`](super::stay::Stay)). Who wants room gets it in the order of asking.
 
 use std::{
-    sync::{Arc, Condvar, Mutex},
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -13,15 +15,24 @@ use super::locked;
 pub(super) trait Tenant: Send + Sync {
     fn name(&self) -> &str;
     fn is_idle(&self) -> bool;
-    /// Asks it to unload its model before its next job, and then to call [`MemoryBudget::release`].
+    /// Asks it to unload its model between two jobs, and then to call [`MemoryBudget::release`].
     fn ask_to_leave(&self);
 }
 
 struct Lease {
     tenant: Arc<dyn Tenant>,
     bytes: u64,
+    /// Which one it is: a tenant may leave and come back.
+    number: u64,
     last_used: Instant,
     was_asked: bool,
+}
+
+/// Those who want room, the first to ask at the front.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<u64>,
+    last: u64,
 }
 
 /// Why there is no room.
@@ -37,16 +48,23 @@ pub(super) enum NoRoom {
 pub struct MemoryBudget {
     limit_bytes: Option<u64>,
     leases: Mutex<Vec<Lease>>,
+    /// Who waits for room; locked with the leases' lock held.
+    line: Mutex<Line>,
     changed: Condvar,
 }
 
 impl MemoryBudget {
     /// `None` lets everything load.
     pub fn new(limit_bytes: Option<u64>) -> Self {
-        Self { limit_bytes, leases: Mutex::default(), changed: Condvar::new() }
+        Self {
+            limit_bytes,
+            leases: Mutex::default(),
+            line: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
-    /// Waits until there is room for the tenant's model, making some if need be.
+    /// Waits until there is room for the tenant's model, making some if need be. Nobody passes who asked before.
     pub(super) fn reserve(
         &self,
         tenant: Arc<dyn Tenant>,
@@ -57,13 +75,21 @@ impl MemoryBudget {
             return Err(NoRoom::TooLarge { limit_bytes });
         }
         let mut leases = locked(&self.leases);
+        let place = self.join_line();
         loop {
             if !is_wanted() {
+                self.leave_line(place);
                 return Err(NoRoom::Unwanted);
+            }
+            if !self.is_first(place) {
+                leases = self.wait(leases);
+                continue;
             }
             let used: u64 = leases.iter().map(|lease| lease.bytes).sum();
             if self.limit_bytes.is_none_or(|limit| used.saturating_add(bytes) <= limit) {
-                leases.push(Lease { tenant, bytes, last_used: Instant::now(), was_asked: false });
+                let (last_used, was_asked) = (Instant::now(), false);
+                leases.push(Lease { tenant, bytes, number: place, last_used, was_asked });
+                self.leave_line(place);
                 return Ok(());
             }
             if !leases.iter().any(|lease| lease.was_asked) {
@@ -74,8 +100,48 @@ impl MemoryBudget {
                     lease.tenant.ask_to_leave();
                 }
             }
-            leases = self.changed.wait(leases).unwrap_or_else(std::sync::PoisonError::into_inner);
+            leases = self.wait(leases);
         }
+    }
+
+    /// After a load for which the memory was not there in truth: has an idle model leave, the longest unused one, and
+    /// waits for that. `false` when there is none.
+    pub(super) fn make_room(&self, name: &str, is_wanted: &dyn Fn() -> bool) -> bool {
+        let mut leases = locked(&self.leases);
+        let others = leases.iter_mut().filter(|l| l.tenant.name() != name && l.tenant.is_idle());
+        let Some(lease) = others.min_by_key(|lease| lease.last_used) else { return false };
+        lease.was_asked = true;
+        lease.tenant.ask_to_leave();
+        let leaving = lease.number;
+        while leases.iter().any(|lease| lease.number == leaving) {
+            if !is_wanted() {
+                return false;
+            }
+            leases = self.wait(leases);
+        }
+        true
+    }
+
+    fn wait<'a>(&self, leases: MutexGuard<'a, Vec<Lease>>) -> MutexGuard<'a, Vec<Lease>> {
+        self.changed.wait(leases).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join_line(&self) -> u64 {
+        let mut line = locked(&self.line);
+        line.last += 1;
+        let place = line.last;
+        line.waiting.push_back(place);
+        place
+    }
+
+    fn is_first(&self, place: u64) -> bool {
+        locked(&self.line).waiting.front() == Some(&place)
+    }
+
+    /// Whoever is behind looks again.
+    fn leave_line(&self, place: u64) {
+        locked(&self.line).waiting.retain(|other| *other != place);
+        self.changed.notify_all();
     }
 
     /// The tenant's model is out of memory.

@@ -41,6 +41,8 @@ const BYTES: u64 = CACHE_BYTES + 100;
 struct Script {
     loads: AtomicUsize,
     fails: AtomicBool,
+    /// The memory is not there, whatever the budget says.
+    is_short: AtomicBool,
     panics: AtomicBool,
     /// A fetch waits while the test holds it for writing.
     fetches: RwLock<()>,
@@ -64,6 +66,9 @@ impl<M, F: FnMut() -> M + Send> LoadModel<M> for Scripted<F> {
         assert!(!self.0.panics.swap(false, Ordering::SeqCst), "told to");
         if self.0.fails.swap(false, Ordering::SeqCst) {
             return Err(EngineError::Failed("the weights are torn".to_owned()));
+        }
+        if self.0.is_short.swap(false, Ordering::SeqCst) {
+            return Err(EngineError::OutOfMemory("the card is full".to_owned()));
         }
         Ok((self.1)())
     }
@@ -136,10 +141,10 @@ impl TextObserver for Ear {
     }
 }
 
-fn image(budget: &Arc<MemoryBudget>) -> Model {
+fn image(name: &str, budget: &Arc<MemoryBudget>) -> Model {
     let script = Arc::<Script>::default();
     let load = Box::new(Scripted(script.clone(), || Brush));
-    let settings = LaneSettings { model: "image".to_owned(), capacity: 8, memory_bytes: BYTES };
+    let settings = LaneSettings { model: name.to_owned(), capacity: 32, memory_bytes: BYTES };
     let lane = Lane::start(settings, load, budget.clone(), Arc::default()).unwrap();
     Model { script, kind: Kind::Image(lane) }
 }
@@ -150,7 +155,7 @@ fn text(name: &str, budget: &Arc<MemoryBudget>) -> Model {
     let (model, batch) = (name.to_owned(), settings(100));
     assert_eq!(batch.cache_bytes, CACHE_BYTES);
     let memory_bytes = BYTES - CACHE_BYTES;
-    let settings = TextLaneSettings { model, capacity: 8, memory_bytes, batch };
+    let settings = TextLaneSettings { model, capacity: 32, memory_bytes, batch };
     let lane = TextLane::start(settings, load, budget.clone(), Arc::default()).unwrap();
     Model { script, kind: Kind::Text(lane) }
 }
@@ -163,7 +168,7 @@ fn embedding(budget: &Arc<MemoryBudget>) -> Model {
         Box::new(Scripted(script.clone(), move || (Box::new(Ruler) as EmbeddingEngine, shape)));
     let settings = EmbeddingLaneSettings {
         model: "embedding".to_owned(),
-        capacity: 8,
+        capacity: 32,
         memory_bytes: BYTES,
         batch_tokens: 16,
     };
@@ -238,7 +243,7 @@ fn budget(models: u64) -> Arc<MemoryBudget> {
 }
 
 fn one_of_each(budget: &Arc<MemoryBudget>) -> [Model; 3] {
-    [image(budget), text("text", budget), embedding(budget)]
+    [image("image", budget), text("text", budget), embedding(budget)]
 }
 
 #[test]
@@ -341,3 +346,6 @@ fn nobody_gives_room_up_for_a_model_whose_files_are_on_their_way() {
         assert!(!neighbour.is_loaded());
     }
 }
+
+#[path = "budget_turns_tests.rs"]
+mod turns;

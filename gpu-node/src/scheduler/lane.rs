@@ -18,10 +18,14 @@ use super::{
     locked,
     metrics::Metrics,
     queue::Queue,
+    stay::Stay,
     stop::StopReason,
     worker::Worker,
 };
 use crate::engines::Engine;
+
+/// Jobs of a lane that somebody else waits for.
+const STAY_JOBS: u32 = 8;
 
 /// What brings the model into memory.
 pub type LoadEngine<E> = Box<dyn LoadModel<E>>;
@@ -64,7 +68,7 @@ pub struct Lane<E: Engine> {
 pub(super) struct State<E: Engine> {
     pub(super) queue: Queue<E>,
     pub(super) load: LoadState,
-    pub(super) must_unload: bool,
+    pub(super) stay: Stay,
     pub(super) is_dropped: bool,
 }
 
@@ -94,7 +98,7 @@ where
         let state = State {
             queue: Queue::new(settings.capacity),
             load: LoadState::NotLoaded,
-            must_unload: false,
+            stay: Stay::new(STAY_JOBS),
             is_dropped: false,
         };
         let name = format!("lane {}", settings.model);
@@ -223,7 +227,7 @@ where
     }
 
     fn ask_to_leave(&self) {
-        locked(&self.state).must_unload = true;
+        locked(&self.state).stay.ask_to_leave(Instant::now());
         self.wake.notify_all();
     }
 }

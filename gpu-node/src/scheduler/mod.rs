@@ -11,6 +11,7 @@ mod lane;
 mod loading;
 pub mod metrics;
 mod queue;
+mod stay;
 mod stop;
 mod worker;
 

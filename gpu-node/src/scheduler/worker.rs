@@ -65,10 +65,11 @@ where
                 }
                 return None;
             }
-            if std::mem::take(&mut state.must_unload) {
+            let now = Instant::now();
+            if state.stay.is_over(now, state.queue.waiting_count() > 0) {
                 return Some(Task::Unload);
             }
-            if let Some(entry) = state.queue.take(Instant::now()) {
+            if let Some(entry) = state.queue.take(now) {
                 self.shared.report(&state);
                 return Some(Task::Run(entry));
             }
@@ -142,6 +143,7 @@ where
                 entries.push(next);
             }
         }
+        state.stay.note_jobs(entries.len());
         let now = Instant::now();
         state.queue.begin(now);
         self.shared.report(&state);
@@ -204,6 +206,7 @@ where
                 state.load = LoadState::Loaded;
                 state.queue.is_loaded = true;
                 state.queue.history.set_load(took);
+                state.stay.note_loaded(Instant::now(), took);
                 drop(state);
                 shared.metrics.set_loaded(&settings.model, true);
                 shared.metrics.observe_load(&settings.model, took);
@@ -215,7 +218,7 @@ where
                 Err(Failure::draining())
             }
             Err(error) => {
-                shared.budget.release(&settings.model);
+                self.release();
                 locked(&shared.state).load = LoadState::Failed(first_line(&error));
                 tracing::error!(model = %settings.model, %error, "model not loaded");
                 Err(Failure::not_loaded(&settings.model, &error))
@@ -242,7 +245,14 @@ where
                 )));
             }
         }
-        catch(|| self.load.load()).map(Some)
+        match catch(|| self.load.load()) {
+            Err(EngineError::OutOfMemory(_))
+                if shared.budget.make_room(&shared.settings.model, &is_wanted) =>
+            {
+                catch(|| self.load.load()).map(Some)
+            }
+            loaded => loaded.map(Some),
+        }
     }
 
     fn unload(&mut self) {
@@ -256,7 +266,13 @@ where
             self.shared.metrics.set_loaded(&self.shared.settings.model, false);
             tracing::info!(model = %self.shared.settings.model, "model unloaded");
         }
+        self.release();
+    }
+
+    fn release(&self) {
         self.shared.budget.release(&self.shared.settings.model);
+        // Without its room it cannot be asked for it.
+        locked(&self.shared.state).stay.note_left();
     }
 }
 

@@ -16,9 +16,13 @@ use crate::{
         job::first_line,
         loading::catch,
         locked,
+        stay::Stay,
         stop::{StopFlag, StopReason},
     },
 };
+
+/// Requests that a lane lets in while somebody else waits for its room; many of them run at once.
+const STAY_REQUESTS: u32 = 64;
 
 /// A request's place in its lane; dropping it cancels the request.
 #[derive(Debug)]
@@ -66,9 +70,7 @@ struct State<O> {
     running: usize,
     pace: Pace,
     load: LoadState,
-    must_unload: bool,
-    /// Somebody came in since the model was loaded.
-    has_served: bool,
+    stay: Stay,
     /// Nothing new is taken in.
     is_closed: bool,
     /// What runs is to end now.
@@ -102,8 +104,7 @@ impl<O: Order> Door<O> {
             running: 0,
             pace: Pace::default(),
             load: LoadState::NotLoaded,
-            must_unload: false,
-            has_served: false,
+            stay: Stay::new(STAY_REQUESTS),
             is_closed: false,
             must_stop: false,
             is_dropped: false,
@@ -206,10 +207,9 @@ impl<O: Order> Door<O> {
             if state.must_stop && is_running {
                 return Some(Task::Stop);
             }
-            // Lanes that want the same room would else unload each other without end, before anybody was served.
-            let owes_a_turn = is_loaded && !state.has_served && !state.waiting.is_empty();
-            if state.must_unload && !is_running && !owes_a_turn {
-                state.must_unload = false;
+            let now = Instant::now();
+            let must_leave = state.stay.is_over(now, !state.waiting.is_empty());
+            if must_leave && !is_running {
                 return Some(Task::Unload);
             }
             let is_asked = state.load == LoadState::Awaited;
@@ -218,11 +218,11 @@ impl<O: Order> Door<O> {
             }
             // A lane that is to leave lets nobody in, so that it can.
             if is_loaded
-                && (!state.must_unload || owes_a_turn)
+                && !must_leave
                 && let Some(first) = state.waiting.pop_front_if(|first| has_place(&first.order))
             {
-                state.has_served = true;
-                state.pace.note_taken(Instant::now());
+                state.stay.note_jobs(1);
+                state.pace.note_taken(now);
                 state.running += 1;
                 self.report(&state);
                 return Some(Task::LetIn(first));
@@ -253,7 +253,8 @@ impl<O: Order> Door<O> {
             Ok(Some(loaded)) => {
                 let took = began.elapsed();
                 let mut state = locked(&self.state);
-                (state.load, state.has_served) = (LoadState::Loaded, false);
+                state.load = LoadState::Loaded;
+                state.stay.note_loaded(Instant::now(), took);
                 drop(state);
                 self.metrics.set_loaded(&self.model, true);
                 self.metrics.observe_load(&self.model, took);
@@ -267,7 +268,7 @@ impl<O: Order> Door<O> {
             }
             Err(error) => error,
         };
-        self.budget.release(&self.model);
+        self.release();
         self.note_broken(&error);
         self.fail_waiting(&Failure::not_loaded(&self.model, &error));
         None
@@ -297,7 +298,12 @@ impl<O: Order> Door<O> {
                 )));
             }
         }
-        catch(|| load.load()).map(Some)
+        match catch(|| load.load()) {
+            Err(EngineError::OutOfMemory(_)) if self.budget.make_room(&self.model, &is_wanted) => {
+                catch(|| load.load()).map(Some)
+            }
+            loaded => loaded.map(Some),
+        }
     }
 
     /// It was asked for and is there already.
@@ -320,7 +326,13 @@ impl<O: Order> Door<O> {
             self.metrics.set_loaded(&self.model, false);
             tracing::info!(model = %self.model, "model unloaded");
         }
+        self.release();
+    }
+
+    fn release(&self) {
         self.budget.release(&self.model);
+        // Without its room it cannot be asked for it.
+        locked(&self.state).stay.note_left();
     }
 
     fn fail_waiting(&self, failure: &Failure) {
@@ -362,7 +374,7 @@ impl<O: Order> Tenant for Door<O> {
     }
 
     fn ask_to_leave(&self) {
-        locked(&self.state).must_unload = true;
+        locked(&self.state).stay.ask_to_leave(Instant::now());
         self.wake.notify_all();
     }
 }
