@@ -82,8 +82,8 @@ pub struct ModelsConfig {
         default_missing_value = DEFAULT, value_name = "NAMES"
     )]
     pub preload: Option<Vec<String>>,
-    /// What the loaded models may take together, by their manifests; the least recently used one makes room. No limit
-    /// when absent.
+    /// What the loaded models may take together, by their manifests; the least recently used one makes room. 0 for no
+    /// limit; when absent nine tenths of what is free on the card, or three quarters of the machine's memory.
     #[arg(long, env = "MEMORY_BUDGET_MB")]
     pub memory_budget_mb: Option<u64>,
     /// Whether a model that is not on this machine comes from its hub when it is first asked for, or is not served.
@@ -206,6 +206,15 @@ impl AccessConfig {
 }
 
 impl ModelsConfig {
+    /// Bytes that the loaded models may take together, if there is a limit; `found` says what the device has.
+    pub fn memory_limit(&self, found: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        match self.memory_budget_mb {
+            Some(0) => None,
+            Some(mb) => Some(mb.saturating_mul(1 << 20)),
+            None => found(),
+        }
+    }
+
     /// The names of the models to load at start.
     pub fn preloaded(&self) -> Vec<&str> {
         let names = self.preload.iter().flatten().map(|name| name.trim());
@@ -347,6 +356,14 @@ mod tests {
         let (first, second) = (secret(&[]), secret(&["--webhook-secret", ""]));
         assert!(first.expose().starts_with("whsec_") && first.expose().len() == 50);
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_memory_budget_that_is_set_wins_over_what_the_device_has() {
+        let limit = |args: &[&str]| parse(args).models.memory_limit(|| Some(7));
+        assert_eq!(limit(&[]), Some(7));
+        assert_eq!(limit(&["--memory-budget-mb", "2"]), Some(2 << 20));
+        assert_eq!(limit(&["--memory-budget-mb", "0"]), None);
     }
 
     #[test]

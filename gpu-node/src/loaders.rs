@@ -40,7 +40,8 @@ impl<M> LoadModel<M> for Loader<M> {
     }
 
     fn load(&mut self) -> Result<M, EngineError> {
-        (self.load)(&self.manifest, &self.devices).map_err(|e| EngineError::Failed(e.to_string()))
+        (self.load)(&self.manifest, &self.devices)
+            .map_err(|e| EngineError::from_text(e.to_string()))
     }
 }
 

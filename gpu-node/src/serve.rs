@@ -96,14 +96,15 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
     let access = config.access.access()?;
     let fleet = config.fleet.settings()?;
     let metrics = Arc::new(Metrics::default());
+    let devices = Devices::detect();
+    let limit_bytes = config.models.memory_limit(|| devices.room_bytes());
+    tracing::info!(device = devices.kind(), limit_bytes, "room for models");
     let commons = LaneCommons {
         capacity: config.jobs.queue_capacity,
-        budget: Arc::new(MemoryBudget::new(
-            config.models.memory_budget_mb.map(|mb| mb.saturating_mul(1 << 20)),
-        )),
+        budget: Arc::new(MemoryBudget::new(limit_bytes)),
         metrics: metrics.clone(),
     };
-    let catalog = open_catalog(&config.models, &commons)?;
+    let catalog = open_catalog(&config.models, &devices, &commons)?;
     let (host, port) = (config.server.host.as_str(), config.server.port);
     let listener = TcpListener::bind((host, port))
         .await
@@ -140,14 +141,17 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
     }
 }
 
-fn open_catalog(config: &ModelsConfig, commons: &LaneCommons) -> Result<Catalog, StartError> {
+fn open_catalog(
+    config: &ModelsConfig,
+    devices: &Devices,
+    commons: &LaneCommons,
+) -> Result<Catalog, StartError> {
     let registry = Registry::open(&config.models_dir)?;
-    let devices = Devices::detect();
     let on_demand: OnDemand = match config.models_pull {
         PullWhen::Never => None,
         PullWhen::OnDemand => Some(Arc::new(HubSettings::from_env()?)),
     };
-    let start = Start { devices: &devices, on_demand: &on_demand, commons };
+    let start = Start { devices, on_demand: &on_demand, commons };
     let models = registry
         .models()
         .iter()

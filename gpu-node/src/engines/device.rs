@@ -2,6 +2,8 @@
 
 use candle_core::{DType, Device};
 
+use super::memory::usable_bytes;
+
 /// The processor this process computes on.
 #[derive(Debug, Clone)]
 pub struct Devices {
@@ -26,6 +28,17 @@ impl Devices {
     /// `cuda` or `cpu`.
     pub fn kind(&self) -> &'static str {
         if self.compute.is_cuda() { "cuda" } else { "cpu" }
+    }
+
+    /// What models may take together unless somebody says otherwise: most of what is free on the card now, or a good
+    /// part of the machine's memory. `None` where neither tells.
+    pub fn room_bytes(&self) -> Option<u64> {
+        #[cfg(feature = "cuda")]
+        if let Ok(card) = self.compute.as_cuda_device() {
+            let (free, _) = card.cuda_stream().context().mem_get_info().ok()?;
+            return Some(free as u64 / 10 * 9);
+        }
+        Some(usable_bytes()? / 4 * 3)
     }
 
     pub(crate) fn compute(&self) -> &Device {

@@ -91,8 +91,19 @@ impl From<Stopped> for EngineError {
 
 impl From<candle_core::Error> for EngineError {
     fn from(error: candle_core::Error) -> Self {
-        let text = message(&error);
-        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
+        Self::from_text(message(&error))
+    }
+}
+
+/// What a driver, its libraries and the system say when there is no memory left.
+const OUT_OF_MEMORY: &[&str] =
+    &["out of memory", "out_of_memory", "alloc_failed", "cannot allocate memory"];
+
+impl EngineError {
+    /// What went wrong, told apart by its words: nothing else tells.
+    pub fn from_text(text: String) -> Self {
+        let lower = text.to_lowercase();
+        if OUT_OF_MEMORY.iter().any(|words| lower.contains(words)) {
             Self::OutOfMemory(text)
         } else {
             Self::Failed(text)
@@ -103,4 +114,23 @@ impl From<candle_core::Error> for EngineError {
 /// What went wrong in one line: candle appends a backtrace where those are switched on.
 pub(crate) fn message(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_told_apart_by_its_words() {
+        for text in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+            "unet.safetensors: Cannot allocate memory (os error 12)",
+        ] {
+            let error = EngineError::from_text(text.to_owned());
+            assert!(matches!(error, EngineError::OutOfMemory(_)), "{text}");
+        }
+        let other = EngineError::from_text("the weights are torn".to_owned());
+        assert!(matches!(other, EngineError::Failed(_)));
+    }
 }

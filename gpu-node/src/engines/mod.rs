@@ -7,6 +7,7 @@ pub mod embeddings;
 pub mod engine;
 pub mod image;
 mod layers;
+mod memory;
 pub mod text;
 
 pub use device::Devices;
