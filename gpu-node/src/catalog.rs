@@ -92,6 +92,8 @@ impl ServedModel {
 pub struct Catalog {
     models: Vec<ServedModel>,
     default_model: String,
+    /// Loaded at start.
+    preloaded: Vec<String>,
     /// `cuda` or `cpu`.
     pub device: &'static str,
 }
@@ -99,7 +101,7 @@ pub struct Catalog {
 impl Catalog {
     /// The default model need not be among them; the node is then never ready.
     pub fn new(models: Vec<ServedModel>, default_model: String, device: &'static str) -> Self {
-        Self { models, default_model, device }
+        Self { models, default_model, preloaded: Vec::new(), device }
     }
 
     /// Every model, in the order of the models folder.
@@ -110,6 +112,21 @@ impl Catalog {
     /// The model of that name.
     pub fn find(&self, name: &str) -> Option<&ServedModel> {
         self.models.iter().find(|model| model.manifest.name == name)
+    }
+
+    /// Has the model of that name brought into memory, and again should that fail; `false` when there is none.
+    pub fn preload(&mut self, name: &str) -> bool {
+        let Some(model) = self.find(name) else { return false };
+        model.control().preload();
+        self.preloaded.push(name.to_owned());
+        true
+    }
+
+    /// The models that the node must be able to run: the default one, and those loaded at start.
+    pub fn needed(&self) -> impl Iterator<Item = &ServedModel> {
+        let is_needed =
+            |name: &String| *name == self.default_model || self.preloaded.contains(name);
+        self.models.iter().filter(move |model| is_needed(&model.manifest.name))
     }
 
     /// The image model of that name.
@@ -127,14 +144,28 @@ impl Catalog {
     }
 
     /// Why no job should be sent here, if there is a reason.
-    pub fn unready_reason(&self) -> Option<String> {
-        let Some(default_model) = self.find(&self.default_model) else {
-            return Some(format!("there is no model {}", self.default_model));
+    pub fn unready(&self) -> Option<Unready> {
+        let name = &self.default_model;
+        let Some(default_model) = self.find(name) else {
+            return Some(Unready { reason: format!("there is no model {name}"), detail: None });
         };
-        if let LoadState::Failed(detail) = default_model.status().load {
-            return Some(format!("the model {} cannot be loaded: {detail}", self.default_model));
+        if let LoadState::Failed(detail) | LoadState::AwaitedAgain(detail) =
+            default_model.status().load
+        {
+            let reason = format!("the model {name} cannot be loaded");
+            return Some(Unready { reason, detail: Some(detail) });
         }
         let awaited = self.models.iter().find(|m| m.status().load == LoadState::Awaited)?;
-        Some(format!("the model {} is being loaded", awaited.manifest.name))
+        let reason = format!("the model {} is being loaded", awaited.manifest.name);
+        Some(Unready { reason, detail: None })
     }
+}
+
+/// Why no job should be sent to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unready {
+    /// For anybody.
+    pub reason: String,
+    /// May name files and hosts: for those who may call the node.
+    pub detail: Option<String>,
 }

@@ -8,6 +8,7 @@
 //! - [`dialects`]: RunPod's and Replicate's words for those jobs; [`webhooks`]: telling callers of them
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`access`], [`clock`], [`config`], [`say`], [`state`]: what the parts share
+//! - [`reload`]: loads that failed, tried again
 //! - [`blocking`]: where a request computes; [`cli`]: the commands that need no server
 
 pub mod access;
@@ -26,6 +27,7 @@ pub mod jobs;
 pub mod lifetime;
 pub mod loaders;
 pub mod registry;
+pub mod reload;
 pub mod say;
 pub mod scheduler;
 pub mod serve;

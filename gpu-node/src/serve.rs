@@ -22,6 +22,7 @@ use crate::{
         Registry, SharedWords, TextDefaults, load_embedding_engine, load_image_engine,
         load_text_model, load_tokenizer,
     },
+    reload::{ReloadPace, keep_needed_loading},
     say::say,
     scheduler::{
         EmbeddingLane, EmbeddingLaneSettings, MemoryBudget, Metrics, TextLane, TextLaneSettings,
@@ -122,6 +123,7 @@ async fn serve(config: ServeConfig) -> Result<(), StartError> {
         public_url: config.fleet.public_url()?.map(Arc::from),
         ..AppState::new(jobs, metrics, access)
     };
+    tokio::spawn(keep_needed_loading(state.jobs.clone(), ReloadPace::default()));
     let patience = Patience {
         drain: Duration::from_secs(config.server.drain_timeout_s),
         linger: Duration::from_secs(config.server.drain_linger_s),
@@ -158,12 +160,11 @@ fn open_catalog(
         .filter(|manifest| can_serve(manifest, &on_demand))
         .map(|manifest| start.model(manifest))
         .collect::<io::Result<Vec<_>>>()?;
-    let catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
+    let mut catalog = Catalog::new(models, config.default_model.clone(), devices.kind());
     let mut missing = Vec::new();
     for name in config.preloaded() {
-        match catalog.find(name) {
-            Some(model) => model.control().preload(),
-            None => missing.push(name),
+        if !catalog.preload(name) {
+            missing.push(name);
         }
     }
     if !missing.is_empty() {

@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use gpu_node::reload::{ReloadPace, keep_needed_loading};
 use serde_json::json;
-use support::{Settings, TestNode, job_path, order_of};
+use support::{Settings, TestNode, job_path, order_of, request};
 
 const THREE_MODELS: &[&str] = &["tiny", "second", "third"];
 
@@ -28,10 +31,47 @@ async fn a_model_that_does_not_load_fails_its_job_and_not_the_node() {
     assert_eq!(end["detail"], "the model tiny could not be loaded: the weights are torn");
     let problem = node.get("/health/ready").await.problem(503, "unavailable");
     assert_eq!(problem["detail"], "the model tiny cannot be loaded: the weights are torn");
+    let mut stranger = request("GET", "/health/ready", None);
+    stranger.headers_mut().remove("authorization");
+    let problem = node.send(stranger).await.problem(503, "unavailable");
+    assert_eq!(problem["detail"], "the model tiny cannot be loaded");
     assert_eq!(node.get("/health/live").await.status, StatusCode::OK);
 
     node.order(1, "a fish").await;
     assert_eq!(node.end_of(&job_path(1)).await["event"], "completed");
+    assert_eq!(node.get("/health/ready").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_model_that_did_not_load_is_loaded_again_without_anybody_asking() {
+    let node = TestNode::start();
+    for _ in 0..3 {
+        node.script.fail_next_load();
+    }
+    node.order(1, "a fish").await;
+    assert_eq!(node.end_of(&job_path(1)).await["code"], "model_not_loaded");
+    let pace = ReloadPace { first: Duration::from_millis(1), max: Duration::from_millis(4) };
+    let watch = tokio::spawn(keep_needed_loading(node.state.jobs.clone(), pace));
+    let ready = async {
+        while node.get("/health/ready").await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ready).await.unwrap();
+    assert_eq!(node.script.loads(), ["tiny"]);
+    node.state.jobs.close();
+    watch.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_needs_and_fails_again_keeps_no_node_from_its_work() {
+    let settings = Settings { models: &["tiny", "second"], ..Default::default() };
+    let node = TestNode::with(settings);
+    node.script.fail_next_load();
+    node.create_job(&order_of(1, "second")).await;
+    assert_eq!(node.end_of(&job_path(1)).await["code"], "model_not_loaded");
+    node.script.hold_loads();
+    node.state.jobs.catalog.find("second").unwrap().control().preload();
     assert_eq!(node.get("/health/ready").await.status, StatusCode::OK);
 }
 

@@ -98,7 +98,7 @@ async fn beat(client: &EdgeClient, jobs: &Jobs, heartbeat_due: &Notify, interval
             running: load.running,
             queued: load.queued,
             is_draining: jobs.is_draining(),
-            is_ready: jobs.check_ready().is_ok(),
+            is_ready: jobs.check_ready(false).is_ok(),
         };
         match client.send_heartbeat(&heartbeat).await {
             Ok(()) => {}

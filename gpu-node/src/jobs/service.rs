@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     blocking::blocking_in_turn,
-    catalog::{Catalog, ServedModel},
+    catalog::{Catalog, ServedModel, Unready},
     engines::image::{ImageEngine, ImageJob, ModelDefaults},
     error::{Error, RETRY_AFTER_DRAIN_MS, Result},
     scheduler::{Lane, LaneJob, Refused},
@@ -233,15 +233,17 @@ impl Jobs {
         load
     }
 
-    /// Fails with the reason while no job should be sent here.
-    pub fn check_ready(&self) -> Result<()> {
+    /// Fails with the reason while no job should be sent here; all of it only for those who may call the node.
+    pub fn check_ready(&self, may_call: bool) -> Result<()> {
         if self.is_draining() {
             return Err(draining());
         }
-        match self.catalog.unready_reason() {
-            Some(detail) => Err(Error::Unavailable { detail, retry_after_ms: 1_000 }),
-            None => Ok(()),
-        }
+        let Some(Unready { reason, detail }) = self.catalog.unready() else { return Ok(()) };
+        let detail = match detail.filter(|_| may_call) {
+            Some(detail) => format!("{reason}: {detail}"),
+            None => reason,
+        };
+        Err(Error::Unavailable { detail, retry_after_ms: 1_000 })
     }
 
     fn submit(&self, run: &Arc<Run>, (model, lane): Served<'_>, input: ImageJob) -> Result<()> {

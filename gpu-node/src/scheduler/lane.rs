@@ -50,6 +50,22 @@ pub enum LoadState {
     Loaded,
     /// The last attempt failed; the next job tries again.
     Failed(String),
+    /// That, and it is asked for again.
+    AwaitedAgain(String),
+}
+
+impl LoadState {
+    /// With the model asked for.
+    pub(super) fn asked(&self) -> Self {
+        match self {
+            Self::Failed(detail) | Self::AwaitedAgain(detail) => Self::AwaitedAgain(detail.clone()),
+            _ => Self::Awaited,
+        }
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self, Self::Awaited | Self::AwaitedAgain(_))
+    }
 }
 
 /// A lane at one moment.
@@ -153,7 +169,7 @@ where
     pub fn preload(&self) {
         let mut state = locked(&self.shared.state);
         if !state.queue.is_loaded {
-            state.load = LoadState::Awaited;
+            state.load = state.load.asked();
         }
         self.shared.wake.notify_all();
     }

@@ -73,7 +73,7 @@ where
                 self.shared.report(&state);
                 return Some(Task::Run(entry));
             }
-            if state.load == LoadState::Awaited {
+            if state.load.is_asked() {
                 return Some(Task::Load);
             }
             state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -151,9 +151,10 @@ where
     }
 
     fn log_failure(&self, id: JobId, outcome: &Outcome<E::Output>) {
-        let Outcome::Failed(Failure { code, detail, is_retryable }) = outcome else { return };
+        let Outcome::Failed(Failure { code, detail, .. }) = outcome else { return };
         // What is wrong with an input may quote it, and prompts are not logged.
-        let detail = if *is_retryable { detail } else { "" };
+        let detail =
+            if matches!(*code, "invalid_input" | "context_too_long") { "" } else { detail };
         let model = &self.shared.settings.model;
         tracing::warn!(%model, job_id = %id, code, detail, "job failed");
     }
@@ -241,7 +242,7 @@ where
             Err(NoRoom::Unwanted) => return Ok(None),
             Err(NoRoom::TooLarge { limit_bytes }) => {
                 return Err(EngineError::OutOfMemory(format!(
-                    "it takes {bytes} bytes and this node may use {limit_bytes}"
+                    "it takes {bytes} bytes and this node may use {limit_bytes} (MEMORY_BUDGET_MB)"
                 )));
             }
         }

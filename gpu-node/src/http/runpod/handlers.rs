@@ -153,7 +153,8 @@ pub async fn check_health(
         if is_cold { (0, status.waiting + taken) } else { (taken, status.waiting) };
     let is_running = running > 0;
     let is_loading = is_cold || status.load == LoadState::Awaited;
-    let is_broken = !is_loading && matches!(status.load, LoadState::Failed(_));
+    let is_broken =
+        !is_loading && matches!(status.load, LoadState::Failed(_) | LoadState::AwaitedAgain(_));
     Ok(Json(json!({
         "jobs": {
             "completed": tally.completed,

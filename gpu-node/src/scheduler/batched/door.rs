@@ -152,7 +152,7 @@ impl<O: Order> Door<O> {
     pub(super) fn preload(&self) {
         let mut state = locked(&self.state);
         if state.load != LoadState::Loaded {
-            state.load = LoadState::Awaited;
+            state.load = state.load.asked();
         }
         self.wake.notify_all();
     }
@@ -212,7 +212,7 @@ impl<O: Order> Door<O> {
             if must_leave && !is_running {
                 return Some(Task::Unload);
             }
-            let is_asked = state.load == LoadState::Awaited;
+            let is_asked = state.load.is_asked();
             if is_asked || (!is_loaded && !state.waiting.is_empty()) {
                 return Some(Task::Load);
             }
@@ -282,7 +282,7 @@ impl<O: Order> Door<O> {
         let is_wanted = || {
             let state = locked(&self.state);
             let is_waiting = state.waiting.iter().any(|first| first.stop.reason().is_none());
-            !state.is_dropped && (is_waiting || state.load == LoadState::Awaited)
+            !state.is_dropped && (is_waiting || state.load.is_asked())
         };
         // Before the budget: nobody gives memory up for a model that is still on its way.
         match catch(|| load.fetch(&is_wanted)) {
@@ -294,7 +294,7 @@ impl<O: Order> Door<O> {
             Err(NoRoom::Unwanted) => return Ok(None),
             Err(NoRoom::TooLarge { limit_bytes }) => {
                 return Err(EngineError::OutOfMemory(format!(
-                    "it takes {bytes} bytes and this node may use {limit_bytes}"
+                    "it takes {bytes} bytes and this node may use {limit_bytes} (MEMORY_BUDGET_MB)"
                 )));
             }
         }
