@@ -60,9 +60,11 @@ impl Error {
     pub fn of_failure(code: &str, detail: String, is_retryable: bool) -> Self {
         match code {
             "context_too_long" => Self::PromptTooLong(detail),
+            // No mistake of the caller's, though the same again would end the same.
+            "out_of_memory" => Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_FAILURE_MS },
             _ if !is_retryable => Self::RefusedByModel(detail),
             "draining" => Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_DRAIN_MS },
-            "model_not_loaded" | "out_of_memory" => {
+            "model_not_loaded" => {
                 Self::Unavailable { detail, retry_after_ms: RETRY_AFTER_FAILURE_MS }
             }
             _ => Self::Internal { cause: format!("{code}: {detail}") },

@@ -13,7 +13,7 @@ use crate::engines::{
     Devices,
     embeddings::{Embedder, EmbeddingEngine, EmbeddingShape},
     image::{
-        ImageEngine,
+        ImageEngine, ModelDefaults,
         flux1::Flux1,
         flux2::Flux2Klein,
         pipeline::{LatentModel, Pipeline, PipelineOptions},
@@ -123,6 +123,12 @@ fn load_flux1(manifest: &Manifest, devices: &Devices) -> Result<ImageEngine, Loa
     load_latent_model(manifest, devices, Flux1::load)
 }
 
+/// Pixels of the largest picture that the manifest allows, so that many small ones take no more memory than that. Below
+/// this size the weights are what counts.
+fn pixels_max(defaults: &ModelDefaults) -> u64 {
+    u64::from(defaults.side_max).pow(2).max(512 * 512)
+}
+
 /// Puts a pipeline around the model that `load` reads from the manifest's folder.
 fn load_latent_model<M: LatentModel + 'static>(
     manifest: &Manifest,
@@ -149,5 +155,5 @@ fn load_latent_model<M: LatentModel + 'static>(
             format!("`size_multiple` is {declared}, the model needs multiples of {needed}");
         return Err(unsupported(reason));
     }
-    Ok(Box::new(Pipeline::new(model, options)))
+    Ok(Box::new(Pipeline::new(model, options).with_pixels_max(pixels_max(defaults))))
 }

@@ -105,7 +105,7 @@ impl From<EngineError> for Failure {
         let (code, is_retryable) = match &error {
             EngineError::InvalidInput(_) => ("invalid_input", false),
             EngineError::TooLong(_) => ("context_too_long", false),
-            EngineError::OutOfMemory(_) => ("out_of_memory", true),
+            EngineError::OutOfMemory(_) => ("out_of_memory", false),
             EngineError::Failed(_) => ("engine_failed", true),
             // An engine that stops although nobody asked it to.
             EngineError::Cancelled => ("engine_stopped", true),
@@ -143,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_caller_got_wrong_is_not_worth_another_try() {
+    fn what_the_caller_got_wrong_or_there_is_no_room_for_is_not_worth_another_try() {
         let is_retryable = |error| Failure::from(error).is_retryable;
         assert!(!is_retryable(EngineError::InvalidInput(String::new())));
-        assert!(is_retryable(EngineError::OutOfMemory(String::new())));
+        assert!(!is_retryable(EngineError::OutOfMemory(String::new())));
         assert!(is_retryable(EngineError::Failed(String::new())));
     }
 }

@@ -44,6 +44,38 @@ fn words_without_effect_are_refused_and_numbers_are_not_recorded() {
 }
 
 #[test]
+fn more_pictures_than_are_computed_at_once_are_the_same_pictures() {
+    let mut whole = pipeline();
+    let mut parts = pipeline().with_pixels_max(2 * 24 * 16);
+    let start = RgbImage::from_pixel(24, 16, Rgb([200, 40, 90]));
+    for images in [Vec::new(), vec![start]] {
+        let many =
+            ImageJob { num_images: 5, images, strength: 0.8, steps: 4, previews: 1, ..job() };
+        let mut heard = Events::all();
+        let pictures = parts.run(many.clone(), &mut heard).unwrap();
+        assert_eq!(pictures, whole.run(many.clone(), &mut Events::all()).unwrap());
+        let steps: Vec<(u32, u32)> = heard
+            .seen
+            .iter()
+            .filter_map(|event| match event {
+                ImageEvent::Step { step, steps } => Some((*step, *steps)),
+                ImageEvent::Preview { .. } => None,
+            })
+            .collect();
+        let count = steps.len() as u32;
+        assert!(
+            count.is_multiple_of(3)
+                && steps.iter().copied().eq((1..=count).map(|step| (step, count)))
+        );
+        let previews = heard.seen.iter().filter(|e| matches!(e, ImageEvent::Preview { .. }));
+        assert_eq!(previews.count(), 5);
+        assert!(!parts.joins(&[&job()], &many) && !parts.joins(&[&many], &job()));
+    }
+    let alone = ImageJob { num_images: 2, ..job() };
+    assert!(parts.joins(&[&job()], &alone));
+}
+
+#[test]
 fn jobs_in_one_pass_get_what_each_gets_alone() {
     let mut engine = pipeline();
     let jobs = [

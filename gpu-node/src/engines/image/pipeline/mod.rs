@@ -1,6 +1,7 @@
 //! A whole run of any latent model: noise to latents, step by step, to the bytes of files.
 
 mod denoise;
+mod parts;
 mod pixels;
 mod together;
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::engines::{Engine, EngineError, Sink};
 pub use denoise::{Denoising, Noise};
+use parts::{parts_of, run_parts};
 pub(super) use pixels::from_picture;
 use pixels::to_picture;
 use together::fit_together;
@@ -124,12 +126,27 @@ const ENCODING_DRAW: u64 = u64::MAX;
 pub struct Pipeline<M> {
     model: M,
     options: PipelineOptions,
+    /// Of all pictures that are computed at once, before the upscale.
+    pixels_max: u64,
 }
 
 impl<M: LatentModel> Pipeline<M> {
     /// A pipeline around a loaded model.
     pub fn new(model: M, options: PipelineOptions) -> Self {
-        Self { model, options }
+        Self { model, options, pixels_max: u64::MAX }
+    }
+
+    /// Computes no more pixels at once, unless a single picture has more; pictures beyond that come one part after the
+    /// other.
+    pub fn with_pixels_max(self, pixels_max: u64) -> Self {
+        Self { pixels_max, ..self }
+    }
+
+    /// Pictures of a job that are computed at once.
+    fn at_once(&self, job: &ImageJob) -> u32 {
+        let [height, width] = self.native_size(job).unwrap_or([1, 1]);
+        let pictures = self.pixels_max / (height * width).max(1) as u64;
+        pictures.clamp(1, u32::MAX.into()) as u32
     }
 
     /// The model inside.
@@ -219,6 +236,27 @@ impl<M: LatentModel> Pipeline<M> {
     }
 }
 
+impl<M: LatentModel> Pipeline<M> {
+    fn run_at_once(
+        &self,
+        job: &ImageJob,
+        sink: &mut dyn Sink<ImageEvent>,
+    ) -> Result<Vec<EncodedImage>, EngineError> {
+        let native = self.native_size(job)?;
+        self.check_words(job)?;
+        let [height, width] = native;
+        let latent = self.model.latent_dims(height, width);
+        let denoising = Denoising {
+            job,
+            condition: &self.model.condition(job, native)?,
+            start: self.start(job, native, latent)?,
+            noise: &|draw| self.noise(job, draw, latent),
+        };
+        let latents = self.denoise(&denoising, sink)?;
+        self.finish(job, &latents, native)
+    }
+}
+
 impl<M: LatentModel> Engine for Pipeline<M> {
     type Input = ImageJob;
     type Event = ImageEvent;
@@ -229,24 +267,17 @@ impl<M: LatentModel> Engine for Pipeline<M> {
         job: ImageJob,
         sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Vec<EncodedImage>, EngineError> {
-        let native = self.native_size(&job)?;
-        self.check_words(&job)?;
-        let [height, width] = native;
-        let latent = self.model.latent_dims(height, width);
-        let denoising = Denoising {
-            job: &job,
-            condition: &self.model.condition(&job, native)?,
-            start: self.start(&job, native, latent)?,
-            noise: &|draw| self.noise(&job, draw, latent),
-        };
-        let latents = self.denoise(&denoising, sink)?;
-        self.finish(&job, &latents, native)
+        let at_once = self.at_once(&job);
+        run_parts(parts_of(job, at_once), sink, |part, sink| self.run_at_once(&part, sink))
     }
 
     fn joins(&self, together: &[&ImageJob], next: &ImageJob) -> bool {
-        // A job that will be refused is run, and refused, alone.
-        let are_sound = || together.iter().chain([&next]).all(|job| self.check_words(job).is_ok());
-        self.model.joins() && fit_together(together, next) && are_sound()
+        // A job that will be refused is run, and refused, alone; one that comes in parts is a pass of its own.
+        let is_sound =
+            |job: &ImageJob| self.check_words(job).is_ok() && job.num_images <= self.at_once(job);
+        self.model.joins()
+            && fit_together(together, next)
+            && together.iter().chain([&next]).all(|job| is_sound(job))
     }
 
     fn run_together(
