@@ -355,6 +355,12 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_notes_nothing_of_a_receiver_is_told_of() {
+        let job = json!({ "generation_id": "g", "prompt": "a cat" });
+        assert!(parse_body::<ImageJob>(&job).unwrap().has_receiver);
+    }
+
+    #[test]
     fn every_wrong_field_is_named_at_once() {
         let errors = parse_body::<CreateImages>(&json!({
             "prompt": " ", "job_id": "../x", "user_id": 7, "input_image_url": "https://127.0.0.1/x",

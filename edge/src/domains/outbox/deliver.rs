@@ -97,7 +97,9 @@ async fn deliver_rows(
 
 fn note(row: &OutboxRow, outcome: &OutboxOutcome, next: &mut Next) {
     match outcome {
-        OutboxOutcome::Delivered => {}
+        OutboxOutcome::Delivered => {
+            tracing::info!(id = %row.id, event = %row.event, "a message was delivered");
+        }
         OutboxOutcome::Retry { error, after_s } => {
             tracing::info!(id = %row.id, %error, after_s, "a message will be tried again");
             *next = match *next {
