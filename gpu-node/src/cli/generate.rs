@@ -54,7 +54,7 @@ pub struct GenerateArgs {
     /// How far from its picture a run goes: 0 keeps it, 1 forgets it.
     #[arg(long)]
     strength: Option<f64>,
-    /// Of a JPEG, 1 to 100.
+    /// Of a JPEG or WebP, 1 to 100; without it a WebP loses nothing.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: Option<u32>,
     /// Do not write into the file how it was made.

@@ -106,7 +106,7 @@ pub struct ImageInput {
     pub num_images: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ImageFormat>,
-    /// Of JPEG, 1 to 100; PNG and WebP are lossless, and WebP refuses it.
+    /// Of JPEG and WebP, 1 to 100; without it a WebP loses nothing. A PNG never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<u32>,
     /// Pictures to start from, as base64 of PNG, JPEG or WebP files; how many a model takes is the model's.

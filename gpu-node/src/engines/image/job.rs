@@ -69,7 +69,7 @@ pub struct ImageJob {
     pub scheduler: SchedulerKind,
     pub num_images: u32,
     pub format: ImageFormat,
-    /// Of JPEG; the other formats lose nothing.
+    /// Of JPEG and WebP; without it a WebP loses nothing, as a PNG never does.
     pub quality: Option<u8>,
     /// Pictures to start from, of any size.
     pub images: Vec<RgbImage>,
@@ -96,14 +96,6 @@ impl ImageJob {
             .collect();
         let images = read_input_images(&input.images, defaults.input_images, &mut errors);
         let format = input.format.unwrap_or(defaults.format);
-        if format == ImageFormat::Webp && input.quality.is_some() {
-            errors.push(FieldError {
-                pointer: "/quality".to_owned(),
-                code: "format".to_owned(),
-                detail: "WebP files are written without loss: leave it out, or ask for JPEG"
-                    .to_owned(),
-            });
-        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -223,15 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn webp_has_no_quality_and_jpeg_has() {
-        let with = |format| {
+    fn every_format_takes_a_quality() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
             let words = ImageInput::from_prompt("a fish".into());
-            let input = ImageInput { format: Some(format), quality: Some(60), ..words };
-            ImageJob::resolve(&input, &defaults(), 9)
-        };
-        let errors = with(ImageFormat::Webp).expect_err("lossless");
-        assert_eq!(errors[0].pointer, "/quality");
-        assert_eq!(with(ImageFormat::Jpeg).expect("lossy").quality, Some(60));
+            let input = ImageInput { format: Some(format), quality: Some(75), ..words };
+            let job = ImageJob::resolve(&input, &defaults(), 9).expect("75 is a quality");
+            assert_eq!(job.quality, Some(75));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod flux1;
 pub mod flux2;
 mod input;
 mod job;
+mod lossy_webp;
 mod noise;
 mod picture;
 pub mod pipeline;

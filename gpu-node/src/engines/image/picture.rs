@@ -10,7 +10,7 @@ use image::{
 use serde::Serialize;
 use shared::node::image::{ImageFormat, SchedulerKind};
 
-use super::{ENGINE_VERSION, EncodedImage, ImageJob};
+use super::{ENGINE_VERSION, EncodedImage, ImageJob, lossy_webp::encode_lossy_webp};
 use crate::engines::EngineError;
 
 /// High enough that flat drawings show no blocks.
@@ -108,7 +108,7 @@ pub(super) fn encode_picture(
         ImageFormat::Jpeg => {
             encode_jpeg(picture, job.quality.unwrap_or(JPEG_QUALITY), json.map(exif))?
         }
-        ImageFormat::Webp => encode_webp(picture, json.map(exif))?,
+        ImageFormat::Webp => encode_webp(picture, job.quality, json.map(exif))?,
     };
     Ok(EncodedImage {
         bytes,
@@ -151,7 +151,16 @@ fn encode_jpeg(
     Ok(bytes)
 }
 
-fn encode_webp(picture: RgbImage, exif: Option<Vec<u8>>) -> Result<Vec<u8>, EngineError> {
+/// Without loss unless a quality is asked for.
+fn encode_webp(
+    picture: RgbImage,
+    quality: Option<u8>,
+    exif: Option<Vec<u8>>,
+) -> Result<Vec<u8>, EngineError> {
+    if let Some(quality) = quality {
+        return encode_lossy_webp(&picture, quality, exif.as_deref())
+            .ok_or_else(|| failed("libwebp cannot encode it"));
+    }
     let mut bytes = Vec::new();
     let mut encoder = WebPEncoder::new_lossless(&mut bytes);
     if let Some(exif) = exif {
@@ -233,10 +242,16 @@ mod tests {
         encode_job(&job(format)).unwrap()
     }
 
+    /// A WebP that loses nothing and one that does are two kinds of file.
+    fn jobs_of_all_kinds() -> [ImageJob; 4] {
+        let lossy = ImageJob { quality: Some(80), ..job(ImageFormat::Webp) };
+        [job(ImageFormat::Png), job(ImageFormat::Jpeg), job(ImageFormat::Webp), lossy]
+    }
+
     #[test]
     fn every_format_can_be_read_back_and_says_how_it_was_made() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
-            let encoded = encode(format);
+        for job in jobs_of_all_kinds() {
+            let (format, encoded) = (job.format, encode_job(&job).unwrap());
             let read = image::load_from_memory(&encoded.bytes).unwrap();
             assert_eq!((read.width(), read.height(), encoded.seed), (16, 16, 42));
             let text = String::from_utf8_lossy(&encoded.bytes);
@@ -267,14 +282,15 @@ mod tests {
 
     #[test]
     fn a_file_without_metadata_says_nothing_of_how_it_was_made() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
-            let encoded = encode_job(&ImageJob { metadata: false, ..job(format) }).unwrap();
+        for job in jobs_of_all_kinds() {
+            let format = job.format;
+            let encoded = encode_job(&ImageJob { metadata: false, ..job.clone() }).unwrap();
             let text = String::from_utf8_lossy(&encoded.bytes);
             for part in ["seed", "tiny", "chandelle", "Software", "EXIF", "Exif"] {
                 assert!(!text.contains(part), "{format:?} still says {part}");
             }
             let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap();
-            assert_eq!(pixels(&encoded.bytes), pixels(&encode(format).bytes));
+            assert_eq!(pixels(&encoded.bytes), pixels(&encode_job(&job).unwrap().bytes));
         }
     }
 
@@ -286,6 +302,16 @@ mod tests {
         };
         assert!(size(Some(5)) < size(Some(60)) && size(Some(60)) < size(Some(100)));
         assert_eq!(size(None), size(Some(JPEG_QUALITY)));
+    }
+
+    #[test]
+    fn a_webp_loses_nothing_unless_a_quality_is_asked_for() {
+        let read = |quality| {
+            let job = ImageJob { width: 8, height: 8, quality, ..job(ImageFormat::Webp) };
+            image::load_from_memory(&encode_job(&job).unwrap().bytes).unwrap().to_rgb8()
+        };
+        assert_eq!(read(None), picture());
+        assert_ne!(read(Some(75)), picture());
     }
 
     #[test]

@@ -20,8 +20,9 @@ const COUNT: Treatment = Limited(
     "1 to 8, made as one batch; picture `i` has the seed `seed + i`; in a stream their events are told apart by `index`",
 );
 const FORMAT: Treatment = Limited("`png`, `jpeg` and `webp`");
-const COMPRESSION: Treatment =
-    Honoured("0 to 100, of a JPEG; when absent 92; for PNG and WebP, which lose nothing, only 100");
+const COMPRESSION: Treatment = Honoured(
+    "0 to 100, of a JPEG or WebP; when absent a JPEG has 92 and a WebP loses nothing; for PNG, which never does, only 100",
+);
 const SIZE: Treatment =
     Honoured("`auto` (the model's own) or `WIDTHxHEIGHT`, sides as the model allows");
 const RESPONSE_FORMAT: Treatment = Limited(

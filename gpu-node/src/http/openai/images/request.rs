@@ -184,9 +184,9 @@ fn read_format(fields: &mut Fields<'_, '_>) -> (ImageFormat, Option<u32>) {
     let format = word.and_then(|word| word.parse().ok()).unwrap_or(ImageFormat::Png);
     let compression = fields.integer("output_compression", 0, COMPRESSION_MAX);
     match (format, compression) {
-        (ImageFormat::Png | ImageFormat::Webp, Some(COMPRESSION_MAX)) => (format, None),
-        (ImageFormat::Png | ImageFormat::Webp, Some(_)) => {
-            let detail = "can only be 100 for PNG and WebP, which lose nothing";
+        (ImageFormat::Png, Some(COMPRESSION_MAX)) => (format, None),
+        (ImageFormat::Png, Some(_)) => {
+            let detail = "can only be 100 for PNG, which loses nothing";
             fields.reject("output_compression", "conflict", detail);
             (format, None)
         }
