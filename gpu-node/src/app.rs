@@ -127,6 +127,7 @@ fn replicate_routes() -> Router<AppState> {
     let (create, list) = (replicate::create_prediction, replicate::list_predictions);
     let create_for_model = post(replicate::create_for_model);
     let limit = || body_limit(IMAGE_BODY_MAX_BYTES);
+    let upload = post(replicate::create_file).layer(body_limit(replicate::UPLOAD_BODY_MAX_BYTES));
     Router::new()
         .route("/v1/predictions", post(create).layer(limit()).get(list))
         .route("/v1/predictions/{id}", get(replicate::find_prediction))
@@ -137,6 +138,8 @@ fn replicate_routes() -> Router<AppState> {
         .route("/v1/models/{owner}/{name}/versions/{version}", get(replicate::find_version))
         .route("/v1/deployments/{owner}/{name}/predictions", create_for_model.layer(limit()))
         .route("/v1/webhooks/default/secret", get(replicate::show_secret))
+        .route("/v1/files", upload.get(replicate::list_files))
+        .route("/v1/files/{id}", get(replicate::find_file).delete(replicate::delete_file))
         .route("/v1/files/{id}/{key}/stream", get(replicate::stream_events))
         .route("/v1/files/{id}/{key}/{name}", get(replicate::fetch_file))
 }

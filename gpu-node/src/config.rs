@@ -106,10 +106,10 @@ pub struct JobsConfig {
     /// Jobs that may wait for each model while one runs; the next is answered 429.
     #[arg(long, env = "QUEUE_CAPACITY", default_value_t = 16)]
     pub queue_capacity: usize,
-    /// Seconds an ended job and its results can be fetched.
+    /// Seconds an ended job and its results can be fetched, and an uploaded file ordered with.
     #[arg(long, env = "RESULTS_MAX_AGE_S", default_value_t = 600)]
     pub results_max_age_s: u64,
-    /// Megabytes of results kept in memory; the oldest go first.
+    /// Megabytes of results kept in memory, and again of uploaded files; the oldest go first.
     #[arg(long, env = "RESULTS_MAX_MB", default_value_t = 512)]
     pub results_max_mb: u64,
     /// Ended jobs with results kept; as many without, a tenth of which may be jobs that never began.

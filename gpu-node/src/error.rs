@@ -30,6 +30,8 @@ pub enum Error {
     UnsupportedMediaType,
     #[error("the body must be multipart/form-data or application/json")]
     NeitherFormNorJson,
+    #[error("the body must be multipart/form-data")]
+    NotAForm,
     #[error("the form cannot be read: {0}")]
     MalformedForm(&'static str),
     #[error("the body must have at most {max_bytes} bytes")]

@@ -4,7 +4,7 @@
 //! - [`registry`]: what is in the models folder, and how a manifest becomes an engine
 //! - [`scheduler`]: a bounded queue and a thread per model
 //! - [`catalog`]: the models of this node, each with its lane; [`loaders`]: what a lane calls to get its model
-//! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings
+//! - [`jobs`]: runs by id, their events and results; [`text`]: chats, completions and embeddings; [`uploads`]: files for later orders
 //! - [`dialects`]: RunPod's and Replicate's words for those jobs; [`webhooks`]: telling callers of them
 //! - [`app`], [`http`]: the routes; [`serve`], [`lifetime`]: start, signals, drain; [`fleet`]: joining an edge
 //! - [`access`], [`clock`], [`config`], [`say`], [`state`]: what the parts share
@@ -33,4 +33,5 @@ pub mod scheduler;
 pub mod serve;
 pub mod state;
 pub mod text;
+pub mod uploads;
 pub mod webhooks;

@@ -8,7 +8,7 @@ use tokio::{
     time,
 };
 
-use crate::{app, fleet::Membership, jobs::JobBook, state::AppState};
+use crate::{app, fleet::Membership, jobs::JobBook, state::AppState, uploads::Uploads};
 
 /// How long a stopped engine may take to its next `emit`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub async fn serve_until(
     let mut server = tokio::spawn(app::serve(listener, state, async {
         let _ = door_closes.await;
     }));
-    let sweeper = tokio::spawn(sweep(leaving.jobs.book.clone()));
+    let sweeper = tokio::spawn(sweep(leaving.jobs.book.clone(), leaving.uploads.clone()));
     tracing::info!("listening on http://{address}");
 
     stop.await;
@@ -87,11 +87,12 @@ async fn drain(state: &AppState, membership: Option<Membership>, patience: Patie
     }
 }
 
-async fn sweep(book: Arc<JobBook>) {
+async fn sweep(book: Arc<JobBook>, uploads: Arc<Uploads>) {
     let mut ticks = time::interval(SWEEP_INTERVAL);
     loop {
         ticks.tick().await;
         book.sweep();
+        uploads.sweep();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     jobs::Jobs,
     scheduler::Metrics,
     text::OpenAnswers,
+    uploads::Uploads,
     webhooks::Webhooks,
 };
 
@@ -21,6 +22,7 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     pub access: Access,
     pub open_answers: OpenAnswers,
+    pub uploads: Arc<Uploads>,
     /// When the node began, in Unix seconds.
     pub started_at: u64,
     /// `None` on a node that calls nobody.
@@ -33,8 +35,10 @@ impl AppState {
     /// The state of a node that begins now.
     pub fn new(jobs: Arc<Jobs>, metrics: Arc<Metrics>, access: Access) -> Self {
         let (open_answers, started_at) = (OpenAnswers::default(), unix_seconds());
+        let (retention, clock) = jobs.book.keeping();
+        let uploads = Arc::new(Uploads::new(retention, clock));
         let (webhooks, public_url) = (None, None);
-        Self { jobs, metrics, access, open_answers, started_at, webhooks, public_url }
+        Self { jobs, metrics, access, open_answers, uploads, started_at, webhooks, public_url }
     }
 
     /// Fails when a webhook to that URL would not be sent.

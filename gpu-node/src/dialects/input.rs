@@ -1,5 +1,9 @@
 //! An image order in the words that RunPod's and Replicate's models use, read as the node's own.
 
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use shared::{errors::FieldError, node::image::ImageInput, validate::parse_body};
 
@@ -40,13 +44,19 @@ const SCHEDULERS: &[(&str, &str)] = &[
     ("flowmatcheulerdiscretescheduler", "flow_match_euler"),
 ];
 
+/// What an address leads to that is this node's own; nothing is fetched.
+pub type HeldFile<'a> = &'a dyn Fn(&str) -> Option<Bytes>;
+
 /// Reads an input, or says everything that is wrong with it, by the caller's own names.
-pub fn read_image_input(input: &Map<String, Value>) -> Result<ImageInput, Vec<FieldError>> {
+pub fn read_image_input(
+    input: &Map<String, Value>,
+    held: HeldFile<'_>,
+) -> Result<ImageInput, Vec<FieldError>> {
     let mut ours = Map::new();
     let mut errors = Vec::new();
     for (name, value) in input.iter().filter(|(_, value)| !value.is_null()) {
         let our_name = our_name(name);
-        match convert(our_name, value) {
+        match convert(our_name, value, held) {
             Ok(Some(value)) => {
                 if ours.insert(our_name.to_owned(), value).is_some() {
                     errors.push(wrong(name, "choice", "stands there twice, by another name"));
@@ -102,7 +112,7 @@ fn wrong(name: &str, code: &str, detail: &str) -> FieldError {
 }
 
 /// The value as the node's own field takes it; `None` when it says as much as nothing.
-fn convert(name: &str, value: &Value) -> Result<Option<Value>, &'static str> {
+fn convert(name: &str, value: &Value, held: HeldFile<'_>) -> Result<Option<Value>, &'static str> {
     let text = value.as_str();
     Ok(match (name, text) {
         // An encoder reads any white space as one space.
@@ -116,12 +126,12 @@ fn convert(name: &str, value: &Value) -> Result<Option<Value>, &'static str> {
             let known = SCHEDULERS.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(text));
             Some(known.map_or(text, |(_, ours)| ours).into())
         }
-        ("images", Some(text)) => Some(Value::Array(vec![file_of(text)?.into()])),
+        ("images", Some(text)) => Some(Value::Array(vec![file_of(text, held)?.into()])),
         ("images", None) => Some(match value.as_array() {
             Some(list) => list
                 .iter()
                 .map(|item| match item.as_str() {
-                    Some(text) => file_of(text).map(Value::from),
+                    Some(text) => file_of(text, held).map(Value::from),
                     None => Ok(item.clone()),
                 })
                 .collect::<Result<_, _>>()?,
@@ -132,13 +142,18 @@ fn convert(name: &str, value: &Value) -> Result<Option<Value>, &'static str> {
 }
 
 /// The base64 of a picture.
-fn file_of(text: &str) -> Result<&str, &'static str> {
+fn file_of<'a>(text: &'a str, held: HeldFile<'_>) -> Result<Cow<'a, str>, &'static str> {
     if text.starts_with("http://") || text.starts_with("https://") {
-        return Err("must be a data URL: this node fetches nothing for its callers");
+        return match held(text) {
+            Some(bytes) => Ok(STANDARD.encode(bytes).into()),
+            None => Err(
+                "must be a data URL or a file that this node holds: it fetches nothing for its callers",
+            ),
+        };
     }
-    let Some(rest) = text.strip_prefix("data:") else { return Ok(text) };
+    let Some(rest) = text.strip_prefix("data:") else { return Ok(text.into()) };
     let (about, data) = rest.split_once(',').ok_or("is a data URL without data")?;
-    about.ends_with(";base64").then_some(data).ok_or("must be a data URL in base64")
+    if about.ends_with(";base64") { Ok(data.into()) } else { Err("must be a data URL in base64") }
 }
 
 #[cfg(test)]
@@ -149,7 +164,9 @@ mod tests {
     use super::*;
 
     fn read(input: Value) -> Result<ImageInput, Vec<FieldError>> {
-        read_image_input(input.as_object().unwrap())
+        let held =
+            |url: &str| (url == "http://node/v1/files/a").then(|| Bytes::from_static(b"ABC"));
+        read_image_input(input.as_object().unwrap(), &held)
     }
 
     fn errors_of(input: Value) -> String {
@@ -207,9 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_that_the_node_holds_is_read_by_its_address() {
+        let url = "http://node/v1/files/a";
+        for image in [json!(url), json!([url, "data:image/png;base64,QUJD"])] {
+            let read = read(json!({ "prompt": "x", "image": image })).unwrap();
+            assert!(read.images.iter().all(|image| image == "QUJD"), "{:?}", read.images);
+        }
+    }
+
+    #[test]
     fn a_picture_comes_with_its_order_or_not_at_all() {
         for (url, words) in [
-            ("https://example.com/a.png", "this node fetches nothing"),
+            ("https://example.com/a.png", "it fetches nothing"),
             ("data:image/png,abc", "in base64"),
             ("data:image/png;base64", "without data"),
         ] {

@@ -15,6 +15,9 @@ const BOUNDARY_MAX_CHARS: usize = 70;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormPart {
     pub name: String,
+    /// What a part that is a file says of itself.
+    pub file_name: Option<String>,
+    pub content_type: Option<String>,
     pub content: Bytes,
 }
 
@@ -56,26 +59,32 @@ pub fn read_form(body: &Bytes, boundary: &str) -> Result<Vec<FormPart>> {
         // The line end before a delimiter may be the one that ends an empty part's head.
         let search_start = content_start - 2;
         let end = finder.find(&body[search_start..]).ok_or(CUT_SHORT)? + search_start;
-        let name = part_name(&body[head_start..head_start + head])?;
+        let (name, file_name, content_type) = read_head(&body[head_start..head_start + head])?;
         let content = body.slice(content_start..end.max(content_start));
-        parts.push(FormPart { name, content });
+        parts.push(FormPart { name, file_name, content_type, content });
         rest = end + delimiter.len();
     }
 }
 
 const CUT_SHORT: Error = Error::MalformedForm("a part does not end");
 
-fn part_name(head: &[u8]) -> Result<String> {
+/// Its name, the name of its file, its content type.
+fn read_head(head: &[u8]) -> Result<(String, Option<String>, Option<String>)> {
     let head = std::str::from_utf8(head)
         .map_err(|_| Error::MalformedForm("the head of a part is not UTF-8"))?;
-    let disposition = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    });
-    disposition
-        .and_then(|value| parameter(value, "name"))
-        .filter(|name| !name.is_empty())
-        .ok_or(Error::MalformedForm("a part has no name"))
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.trim().eq_ignore_ascii_case(wanted).then_some(value.trim())
+        })
+    };
+    let of_disposition = |wanted| {
+        let value = header("content-disposition").and_then(|value| parameter(value, wanted));
+        value.filter(|value| !value.is_empty())
+    };
+    let name = of_disposition("name").ok_or(Error::MalformedForm("a part has no name"))?;
+    let content_type = header("content-type").filter(|value| !value.is_empty());
+    Ok((name, of_disposition("filename"), content_type.map(str::to_owned)))
 }
 
 /// The parameter of that name in a header such as `form-data; name="n"; filename="a;b.png"`.
@@ -137,6 +146,18 @@ mod tests {
         let expected = pairs(&[("image[]", "\r\n--X"), ("n", "2"), ("empty", "")]);
         assert_eq!(read(body).unwrap(), expected);
         assert!(read("--XX--").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_says_its_name_and_its_type() {
+        let body = "--XX\r\nContent-Type: image/png\r\n\
+            Content-Disposition: form-data; name=\"content\"; filename=\"a b.png\"\r\n\r\n1\r\n--XX--";
+        let part = read_form(&Bytes::from(body), "XX").unwrap().remove(0);
+        assert_eq!(part.file_name.as_deref(), Some("a b.png"));
+        assert_eq!(part.content_type.as_deref(), Some("image/png"));
+        let bare = "--XX\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n1\r\n--XX--";
+        let part = read_form(&Bytes::from(bare), "XX").unwrap().remove(0);
+        assert_eq!((part.file_name, part.content_type), (None, None));
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl IntoResponse for Error {
             | Self::RefusedByModel(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest)
             }
-            Self::UnsupportedMediaType | Self::NeitherFormNorJson => {
+            Self::UnsupportedMediaType | Self::NeitherFormNorJson | Self::NotAForm => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedMediaType)
             }
             Self::BodyTooLarge { .. } => {

@@ -75,6 +75,11 @@ impl JobBook {
         }
     }
 
+    /// How long and by which clock things are kept here; what else callers leave is kept so, too.
+    pub fn keeping(&self) -> (Retention, Arc<dyn Clock>) {
+        (self.retention, self.clock.clone())
+    }
+
     /// The run of that order: the one there is, or a new one that `start` got going. The flag says which.
     pub fn open(
         &self,

@@ -318,6 +318,12 @@ impl Run {
         Some(stored)
     }
 
+    /// One result, for this node's own use.
+    pub fn read_artifact(&self, index: u32) -> Option<StoredArtifact> {
+        let state = locked(&self.state);
+        state.artifacts.iter().find(|stored| stored.artifact.index == index).cloned()
+    }
+
     pub(super) fn push(&self, event: NodeEvent) {
         let mut state = locked(&self.state);
         if state.status == NodeJobStatus::Queued && matches!(event, NodeEvent::Started) {

@@ -65,7 +65,7 @@ pub(super) fn describe(error: &Error) -> (StatusCode, ErrorAnswer) {
             let body = detail(text, invalid, Some("model"), Some("model_not_found"));
             (StatusCode::NOT_FOUND, body)
         }
-        Error::UnsupportedMediaType | Error::NeitherFormNorJson => {
+        Error::UnsupportedMediaType | Error::NeitherFormNorJson | Error::NotAForm => {
             plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, invalid, Some("unsupported_media_type"))
         }
         Error::BodyTooLarge { .. } => {

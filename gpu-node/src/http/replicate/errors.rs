@@ -12,7 +12,7 @@ const PREFIXES: &[&str] = &[
     "/v1/predictions",
     "/v1/deployments/",
     "/v1/webhooks/",
-    "/v1/files/",
+    "/v1/files",
     "/v1/models/{owner}/{name}",
 ];
 

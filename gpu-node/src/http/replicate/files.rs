@@ -1,6 +1,6 @@
 //! A prediction's files and its stream. They need no token: whoever has the address has got it from the prediction.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
@@ -14,12 +14,12 @@ use axum::{
 use futures_util::{Stream, StreamExt, stream};
 use shared::node::jobs::NodeEvent;
 
-use super::handlers::find_run;
+use super::find::{find_by_key, index_of};
 use crate::{
     dialects::replicate::{file_url, files_url, log_line},
     error::{Error, Result},
     http::base::BaseUrl,
-    jobs::{NumberedEvent, Run},
+    jobs::NumberedEvent,
     state::AppState,
 };
 
@@ -32,8 +32,7 @@ pub async fn fetch_file(
     Path((id, key, name)): Path<(String, String, String)>,
 ) -> Result<Response> {
     let run = find_by_key(&state, &id, &key)?;
-    let index = name.split('.').next().and_then(|index| index.parse().ok());
-    let index = index.ok_or(Error::NotFound("file"))?;
+    let index = index_of(&name)?;
     let stored =
         state.jobs.find_artifact(run.order.id, index).map_err(|_| Error::NotFound("file"))?;
     Response::builder()
@@ -75,15 +74,5 @@ fn told((number, event): NumberedEvent, files: &str) -> Vec<Event> {
         }
         NodeEvent::Cancelled => vec![tell("done", 0, r#"{"reason": "canceled"}"#)],
         NodeEvent::Queued { .. } | NodeEvent::Started | NodeEvent::Preview { .. } => Vec::new(),
-    }
-}
-
-/// A wrong key and an unknown id are the same to a stranger.
-fn find_by_key(state: &AppState, id: &str, key: &str) -> Result<Arc<Run>> {
-    let run = find_run(state, id).map_err(|_| Error::NotFound("file"))?;
-    if shared::tokens::is_allowed(key, &[format!("{:032x}", run.key)]) {
-        Ok(run)
-    } else {
-        Err(Error::NotFound("file"))
     }
 }

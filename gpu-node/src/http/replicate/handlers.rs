@@ -1,6 +1,6 @@
 //! Creating, reading and cancelling predictions.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -14,12 +14,14 @@ use shared::{
 };
 use tokio::time;
 
-use super::models::{find_by_name, find_by_version};
+use super::{
+    find::{find_run, held_file},
+    models::{find_by_name, find_by_version},
+};
 use crate::{
     catalog::ServedModel,
     dialects::{
         attend::attend,
-        ids::parse_id,
         input::{by_their_name, read_image_input},
         order::{ReplicateOrder, parse_cancel_after},
         replicate::prediction,
@@ -93,12 +95,6 @@ pub async fn show_secret(State(state): State<AppState>) -> Result<Json<Value>> {
     Ok(Json(json!({ "key": webhooks.secret().expose() })))
 }
 
-/// The run of that prediction, by any spelling of its id.
-pub(super) fn find_run(state: &AppState, id: &str) -> Result<Arc<Run>> {
-    let id = parse_id(id).ok_or(Error::NotFound("prediction"))?;
-    state.jobs.find_run(id).map_err(|_| Error::NotFound("prediction"))
-}
-
 /// The prediction object of a run.
 pub(super) fn describe(state: &AppState, run: &Run, base: &str) -> Value {
     let model = state.jobs.catalog.find(&run.order.model);
@@ -115,7 +111,8 @@ async fn create(
     if model.manifest.defaults.image().is_none() {
         return Err(wrong("/version", "choice", "must be a model that makes pictures"));
     }
-    let image = read_image_input(&asked.input).map_err(below_input)?;
+    let image =
+        read_image_input(&asked.input, &|url| held_file(state, url)).map_err(below_input)?;
     let callback = match asked.webhook {
         Some((url, events)) => {
             state.check_webhook(&url)?;

@@ -29,6 +29,7 @@ use crate::{
     http::{
         base::BaseUrl,
         extract::{Asked, JsonBody},
+        replicate::held_file,
     },
     jobs::{Callback, CallbackEvents, Dialect, Keep, Origin, Phase, Run, StopCause},
     scheduler::LoadState,
@@ -121,7 +122,7 @@ pub async fn retry(
 ) -> Result<Json<Value>> {
     let failed = find(&state, &endpoint, &id)?;
     let image = match &failed.origin.input {
-        Some(input) => read_input(find_endpoint(&state, &endpoint)?, input).ok(),
+        Some(input) => read_input(&state, find_endpoint(&state, &endpoint)?, input).ok(),
         None => Some(failed.order.image.clone()),
     };
     let run = state.jobs.retry_job(&failed, image).await?;
@@ -215,7 +216,7 @@ async fn open(
         state.jobs.open_failed(order(nothing), origin.clone(), detail)
     };
     let with_input = || Origin { input: Some(asked.input.clone()), ..origin.clone() };
-    let run = match read_input(model, &asked.input) {
+    let run = match read_input(state, model, &asked.input) {
         Err(detail) => fail(detail)?,
         Ok(image) => match state.jobs.open_job(order(image), with_input()).await {
             Ok((run, _)) => run,
@@ -227,7 +228,11 @@ async fn open(
     Ok(run)
 }
 
-fn read_input(model: &ServedModel, input: &Value) -> std::result::Result<ImageInput, String> {
+fn read_input(
+    state: &AppState,
+    model: &ServedModel,
+    input: &Value,
+) -> std::result::Result<ImageInput, String> {
     if model.manifest.defaults.image().is_none() {
         let kind = model.manifest.modality.as_str();
         return Err(format!("the endpoint's model is one of {kind}: ask it below /openai/v1"));
@@ -235,7 +240,8 @@ fn read_input(model: &ServedModel, input: &Value) -> std::result::Result<ImageIn
     let Some(members) = input.as_object() else {
         return Err("input must be an object".to_owned());
     };
-    read_image_input(members).map_err(|errors| format!("input is not valid: {}", in_words(&errors)))
+    read_image_input(members, &|url| held_file(state, url))
+        .map_err(|errors| format!("input is not valid: {}", in_words(&errors)))
 }
 
 /// The model's own rules, found with `/image` before each place.

@@ -4,6 +4,7 @@ mod creating;
 mod ending;
 mod reading;
 mod streaming;
+mod uploads;
 
 use serde_json::Value;
 

@@ -18,7 +18,7 @@ const FILES: &[&str] = &["markup", "mask"];
 /// The body that the form stands for.
 pub(super) fn body_of(parts: Vec<FormPart>) -> Result<Value> {
     let (mut body, mut pictures, mut errors) = (Map::new(), Vec::new(), Vec::new());
-    for FormPart { name, content } in parts {
+    for FormPart { name, content, .. } in parts {
         if is_picture(&name) {
             pictures.push(Value::String(STANDARD.encode(&content)));
             continue;
@@ -79,6 +79,8 @@ mod tests {
     fn body(parts: &[(&str, &[u8])]) -> Result<Value> {
         let part = |(name, content): &(&str, &[u8])| FormPart {
             name: (*name).to_owned(),
+            file_name: None,
+            content_type: None,
             content: content.to_vec().into(),
         };
         body_of(parts.iter().map(part).collect())
