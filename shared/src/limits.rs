@@ -24,8 +24,11 @@ pub const GENERATION_ID_MAX_CHARS: usize = 128;
 /// Addresses: what every browser and proxy takes.
 pub const URL_MAX_CHARS: usize = 2_048;
 
-/// Images per call: one batch on the card.
+/// Images per order at the edge, and of requests that a node runs together.
 pub const IMAGES_PER_CALL_MAX: u64 = 8;
+
+/// Images per job of a node: as many as OpenAI's `n` may ask for, in one batch.
+pub const IMAGES_PER_JOB_MAX: u64 = 10;
 
 /// Denoising steps: beyond it no scheduler we run improves.
 pub const STEPS_MAX: u64 = 150;

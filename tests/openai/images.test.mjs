@@ -61,6 +61,16 @@ test('several pictures differ, and the same seed gives the same ones', async () 
   assert.deepEqual(first.data, second.data);
 });
 
+test('pictures can be fetched by address, without the key', async () => {
+  const { data } = await make({ n: 2, response_format: 'url' });
+  const inline = await make({ n: 2 });
+  for (const [index, { url, b64_json }] of data.entries()) {
+    assert.equal(b64_json, undefined);
+    const file = Buffer.from(await (await fetch(url)).arrayBuffer());
+    assert.ok(file.equals(bytesOf(inline.data[index])));
+  }
+});
+
 test('every format is what it says, and compression makes it smaller', async () => {
   for (const output_format of ['png', 'jpeg', 'webp']) {
     const answer = await make({ output_format });
@@ -101,8 +111,8 @@ test('a picture is edited, alone and as one of a list, whole and as a stream', a
 test('what is wrong comes as the class the client has for it', async () => {
   const refused = (param) => (error) => error instanceof OpenAI.BadRequestError && error.param === param;
   await assert.rejects(make({ size: '100x100' }), refused('size'));
-  await assert.rejects(make({ n: 9 }), refused('n'));
-  await assert.rejects(make({ response_format: 'url' }), refused('response_format'));
+  await assert.rejects(make({ n: 11 }), refused('n'));
+  await assert.rejects(make({ response_format: 'url', stream: true }), refused('response_format'));
   await assert.rejects(make({ background: 'transparent' }), refused('background'));
   await assert.rejects(make({ style: 'vivid' }), refused('style'));
   await assert.rejects(make({ output_compression: 50 }), refused('output_compression'));

@@ -114,7 +114,7 @@ class Edits(unittest.TestCase):
 
 class Errors(unittest.TestCase):
     def test_errors_come_as_the_classes_the_client_has_for_them(self):
-        wrong = (("size", {"size": "100x100"}), ("n", {"n": 9}), ("model", {"model": TEXT_MODEL}), ("style", {"style": "vivid"}))
+        wrong = (("size", {"size": "100x100"}), ("n", {"n": 11}), ("model", {"model": TEXT_MODEL}), ("style", {"style": "vivid"}))
         for param, rest in wrong:
             with self.assertRaises(openai.BadRequestError) as refused:
                 make(**rest)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::BoxStream};
-use shared::node::jobs::{CreateNodeJob, NodeEvent};
+use shared::node::jobs::{Artifact, CreateNodeJob, NodeEvent};
 
 use super::{
     run::{NumberedEvent, Run, StoredArtifact},
@@ -40,30 +40,42 @@ impl AwaitedJob {
 
     /// The results of a job that ended with that event; they count as fetched.
     pub fn results(&self, end: Option<NodeEvent>) -> Result<Vec<StoredArtifact>> {
-        match end {
-            Some(NodeEvent::Completed { artifacts, .. }) => {
-                let stored = artifacts
-                    .iter()
-                    .map(|artifact| self.run.fetch_artifact(artifact.index))
-                    .collect::<Option<Vec<_>>>();
-                self.jobs.book.note_fetched();
-                stored.ok_or(Error::NotFound("artifact"))
-            }
-            Some(NodeEvent::Failed { code, detail, is_retryable }) => {
-                Err(Error::of_failure(&code, detail, is_retryable))
-            }
-            _ => Err(Error::Conflict("the job was cancelled")),
-        }
+        let artifacts = artifacts_of(end)?;
+        let fetch = |artifact: &Artifact| self.run.fetch_artifact(artifact.index);
+        let stored = artifacts.iter().map(fetch).collect::<Option<Vec<_>>>();
+        self.jobs.book.note_fetched();
+        stored.ok_or(Error::NotFound("artifact"))
     }
 
     /// Waits for the job's end; gives its results.
     pub async fn finish(&mut self) -> Result<Vec<StoredArtifact>> {
+        let end = self.end().await;
+        self.results(end)
+    }
+
+    /// Waits for the job's end; its results stay where they can be fetched.
+    pub async fn finish_unfetched(&mut self) -> Result<(&Run, Vec<Artifact>)> {
+        let end = self.end().await;
+        Ok((&*self.run, artifacts_of(end)?))
+    }
+
+    async fn end(&mut self) -> Option<NodeEvent> {
         loop {
             let event = self.next().await;
             if self.has_ended {
-                return self.results(event);
+                return event;
             }
         }
+    }
+}
+
+fn artifacts_of(end: Option<NodeEvent>) -> Result<Vec<Artifact>> {
+    match end {
+        Some(NodeEvent::Completed { artifacts, .. }) => Ok(artifacts),
+        Some(NodeEvent::Failed { code, detail, is_retryable }) => {
+            Err(Error::of_failure(&code, detail, is_retryable))
+        }
+        _ => Err(Error::Conflict("the job was cancelled")),
     }
 }
 

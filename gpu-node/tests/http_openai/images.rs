@@ -1,6 +1,11 @@
 //! Pictures from words, whole and as a stream.
 
-use axum::{body::to_bytes, http::StatusCode};
+use std::time::Duration;
+
+use axum::{
+    body::to_bytes,
+    http::{StatusCode, header},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -8,7 +13,7 @@ use shared::limits::PROMPT_MAX_CHARS;
 
 use super::{
     IMAGES, picture,
-    support::{Settings, TestNode},
+    support::{Settings, TestNode, request},
 };
 
 pub(super) fn text_of(base64: &Value) -> String {
@@ -56,6 +61,30 @@ async fn several_pictures_are_one_job_and_the_answer_is_openais() {
 }
 
 #[tokio::test]
+async fn pictures_are_told_by_address_when_asked_for() {
+    let node = TestNode::start();
+    let wanted = json!({ "n": 10, "output_format": "jpeg", "response_format": "url" });
+    let answer = node.post(IMAGES, &picture(wanted)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let body = answer.json();
+    let pictures = body["data"].as_array().unwrap();
+    assert_eq!(pictures.len(), 10);
+    let last = pictures[9].as_object().unwrap();
+    assert_eq!(last.len(), 2, "{last:?}");
+    assert_eq!(last["seed"], 16);
+    let url = last["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap();
+    assert!(url.starts_with("/v1/files/") && url.ends_with("/9.jpg"), "{url}");
+    let job = node.state.jobs.book.list().remove(0);
+    assert!(job.has_unfetched(), "a node that leaves waits for who comes for the files");
+    let mut bare = request("GET", url, None);
+    bare.headers_mut().remove(header::AUTHORIZATION);
+    let file = node.send(bare).await;
+    assert_eq!((file.text(), file.header("content-type")), ("a fish #16", "image/jpeg"));
+    node.clock.advance(Duration::from_secs(601));
+    node.get(url).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn what_a_body_leaves_open_is_the_models_and_what_it_says_wins() {
     let node = TestNode::with_texts();
     let steps = |body: Value| {
@@ -93,7 +122,7 @@ async fn every_rule_names_its_parameter() {
         (json!({ "prompt": "x".repeat(PROMPT_MAX_CHARS + 1) }), "prompt", "invalid_value"),
         (json!({ "model": null }), "model", "missing_required_parameter"),
         (json!({ "n": 0 }), "n", "invalid_value"),
-        (json!({ "n": 9 }), "n", "invalid_value"),
+        (json!({ "n": 11 }), "n", "invalid_value"),
         (json!({ "n": "2" }), "n", "invalid_type"),
         (json!({ "size": "big" }), "size", "invalid_value"),
         (json!({ "size": "128" }), "size", "invalid_value"),
@@ -102,7 +131,8 @@ async fn every_rule_names_its_parameter() {
         (json!({ "size": "128x2048" }), "size", "invalid_value"),
         (json!({ "quality": "max" }), "quality", "invalid_value"),
         (json!({ "quality": "low", "steps": 2 }), "quality", "invalid_value"),
-        (json!({ "response_format": "url" }), "response_format", "invalid_value"),
+        (json!({ "response_format": "png" }), "response_format", "invalid_value"),
+        (json!({ "response_format": "url", "stream": true }), "response_format", "invalid_value"),
         (json!({ "output_format": "gif" }), "output_format", "invalid_value"),
         (json!({ "output_compression": 50 }), "output_compression", "invalid_value"),
         (json!({ "output_compression": 101 }), "output_compression", "invalid_value"),

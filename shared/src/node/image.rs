@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     limits::{
-        IMAGE_SIDE_MAX, IMAGES_PER_CALL_MAX, INPUT_IMAGE_MAX_BYTES, INPUT_IMAGES_MAX, PREVIEWS_MAX,
+        IMAGE_SIDE_MAX, IMAGES_PER_JOB_MAX, INPUT_IMAGE_MAX_BYTES, INPUT_IMAGES_MAX, PREVIEWS_MAX,
         PROMPT_MAX_CHARS, STEPS_MAX,
     },
     validate::{Fields, FromBody, ListLimits},
@@ -169,7 +169,7 @@ impl FromBody for ImageInput {
                 "scheduler",
                 "must be ddim, euler, euler_ancestral, dpmpp_multistep or flow_match_euler",
             ),
-            num_images: fields.optional_integer("num_images", 1, IMAGES_PER_CALL_MAX).map(side),
+            num_images: fields.optional_integer("num_images", 1, IMAGES_PER_JOB_MAX).map(side),
             format: fields.optional_parsed("format", "must be png, jpeg or webp"),
             quality: fields.optional_integer("quality", 1, 100).map(side),
             images: fields.optional_texts("images", INPUT_IMAGES),

@@ -16,8 +16,8 @@ const QUALITY: Treatment = Limited(
 const PARTIAL_IMAGES: Treatment = Honoured(
     "0 to 3 of each picture, only with `stream`; always small JPEG files, as their `output_format` says",
 );
-const COUNT: Treatment = Limited(
-    "1 to 8, made as one batch; picture `i` has the seed `seed + i`; in a stream their events are told apart by `index`",
+const COUNT: Treatment = Honoured(
+    "1 to 10, made as one batch; picture `i` has the seed `seed + i`; in a stream their events are told apart by `index`",
 );
 const FORMAT: Treatment = Limited("`png`, `jpeg` and `webp`");
 const COMPRESSION: Treatment = Honoured(
@@ -25,8 +25,8 @@ const COMPRESSION: Treatment = Honoured(
 );
 const SIZE: Treatment =
     Honoured("`auto` (the model's own) or `WIDTHxHEIGHT`, sides as the model allows");
-const RESPONSE_FORMAT: Treatment = Limited(
-    "`b64_json`; instead of `url`, the node's own protocol gives each picture at `/v1/jobs/{x-job-id}/artifacts/{index}`, with the same token",
+const RESPONSE_FORMAT: Treatment = Honoured(
+    "`b64_json` unless it says `url`: an address that needs no token and works as long as the node keeps results (`RESULTS_MAX_AGE_S`, ten minutes); a stream brings `b64_json` alone",
 );
 const IMAGE_MODEL: Treatment = Honoured("required: an image model of `GET /v1/models`");
 const MODERATION: Treatment = Limited("`low`: this node has no moderation model");

@@ -118,11 +118,11 @@ async fn every_form_of_a_version_names_its_model() {
 async fn a_wrong_input_is_422_with_all_of_it_in_detail() {
     let node = TestNode::with_texts();
     let path = format!("{MODEL}/predictions");
-    let body = json!({ "input": { "width": 100, "hue": 3, "num_outputs": 9 } });
+    let body = json!({ "input": { "width": 100, "hue": 3, "num_outputs": 11 } });
     let problem = node.post(&path, &body).await.problem(422, "invalid_request");
     assert_eq!(
         problem["detail"],
-        "input.prompt is required; input.num_outputs must be between 1 and 8; input.hue is not a \
+        "input.prompt is required; input.num_outputs must be between 1 and 10; input.hue is not a \
          known field"
     );
     let body = json!({ "input": { "prompt": "x", "width": 100 } });

@@ -5,7 +5,10 @@ use serde::Serialize;
 use shared::node::{image::ImageFormat, jobs::Artifact};
 
 use super::request::{ImagesCall, Quality};
-use crate::{clock::unix_seconds, engines::image::ModelDefaults, jobs::StoredArtifact};
+use crate::{
+    clock::unix_seconds, dialects::replicate::file_url, engines::image::ModelDefaults,
+    jobs::StoredArtifact,
+};
 
 /// No model here paints transparency.
 const BACKGROUND: &str = "opaque";
@@ -103,25 +106,49 @@ pub(super) struct Images {
 
 #[derive(Debug, Serialize)]
 struct Image {
-    b64_json: String,
+    #[serde(flatten)]
+    file: ImageFile,
     /// Extra: with it the same order gives the very picture alone.
     seed: u64,
+}
+
+/// The picture itself, or where it is.
+#[derive(Debug, Serialize)]
+enum ImageFile {
+    #[serde(rename = "b64_json")]
+    Inline(String),
+    #[serde(rename = "url")]
+    Address(String),
 }
 
 impl Images {
     pub(super) fn new(wanted: &Wanted, stored: &[StoredArtifact]) -> Self {
         let image = |stored: &StoredArtifact| Image {
-            b64_json: STANDARD.encode(&stored.bytes),
+            file: ImageFile::Inline(STANDARD.encode(&stored.bytes)),
             seed: stored.artifact.seed,
         };
+        Self::of(wanted, stored.iter().map(image).collect())
+    }
+
+    /// With addresses below `files`.
+    pub(super) fn by_url(wanted: &Wanted, artifacts: &[Artifact], files: &str) -> Self {
+        let image = |artifact: &Artifact| Image {
+            file: ImageFile::Address(file_url(files, artifact)),
+            seed: artifact.seed,
+        };
+        Self::of(wanted, artifacts.iter().map(image).collect())
+    }
+
+    fn of(wanted: &Wanted, data: Vec<Image>) -> Self {
+        let pictures = data.len() as u32;
         Self {
             created: unix_seconds(),
             background: BACKGROUND,
-            data: stored.iter().map(image).collect(),
+            data,
             output_format: wanted.format,
             quality: wanted.quality.map(Quality::name),
             size: wanted.size(),
-            usage: wanted.usage(stored.len() as u32),
+            usage: wanted.usage(pictures),
         }
     }
 }

@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     blocking::blocking,
+    dialects::replicate::files_url,
     error::{Error, Result},
     http::{
+        base::BaseUrl,
         body::read_bytes,
         extract::{JsonBody, has_content_type, parse_json},
         form::{form_boundary, read_form},
@@ -37,14 +39,19 @@ const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 /// `POST /v1/images/generations`: pictures from words, whole or as a stream. Hanging up cancels the job.
 pub async fn create_image(
     State(state): State<AppState>,
+    BaseUrl(base): BaseUrl,
     JsonBody(body): JsonBody,
 ) -> Result<Response> {
     let asked = read_call(&body, IMAGES, read_generation)?;
-    make(&state, "image_generation", asked).await
+    make(&state, ("image_generation", &base), asked).await
 }
 
 /// `POST /v1/images/edits`: pictures from words and other pictures, which come in a form or in JSON.
-pub async fn edit_image(State(state): State<AppState>, request: Request) -> Result<Response> {
+pub async fn edit_image(
+    State(state): State<AppState>,
+    BaseUrl(base): BaseUrl,
+    request: Request,
+) -> Result<Response> {
     let boundary = match request.headers() {
         headers if has_content_type(headers, "application/json") => None,
         headers if has_content_type(headers, "multipart/form-data") => {
@@ -61,12 +68,12 @@ pub async fn edit_image(State(state): State<AppState>, request: Request) -> Resu
         read_call(&body, IMAGE_EDITS, read_edit)
     };
     let asked = blocking(read).await??;
-    make(&state, "image_edit", asked).await
+    make(&state, ("image_edit", &base), asked).await
 }
 
 async fn make(
     state: &AppState,
-    kind: &'static str,
+    (kind, base): (&'static str, &str),
     Asked { mut call, without_effect }: Asked<ImagesCall>,
 ) -> Result<Response> {
     let model = find_model(state, &call.model)?;
@@ -83,6 +90,10 @@ async fn make(
     })?;
     let made = if call.stream {
         Ok(respond(ImageStream::new(wanted, job, pictures)))
+    } else if call.by_url {
+        job.finish_unfetched().await.map(|(run, artifacts)| {
+            answer(&Images::by_url(&wanted, &artifacts, &files_url(run, base)), &[])
+        })
     } else {
         job.finish().await.map(|stored| answer(&Images::new(&wanted, &stored), &[]))
     };

@@ -2,7 +2,7 @@
 
 use shared::{
     errors::FieldError,
-    limits::{IMAGE_SIDE_MAX, IMAGES_PER_CALL_MAX, PREVIEWS_MAX, PROMPT_MAX_CHARS, STEPS_MAX},
+    limits::{IMAGE_SIDE_MAX, IMAGES_PER_JOB_MAX, PREVIEWS_MAX, PROMPT_MAX_CHARS, STEPS_MAX},
     node::image::{ImageFormat, ImageInput},
 };
 
@@ -18,6 +18,8 @@ pub struct ImagesCall {
     pub image: ImageInput,
     pub quality: Quality,
     pub stream: bool,
+    /// Answers with addresses instead of the pictures themselves.
+    pub by_url: bool,
     /// Where the body has its pictures.
     pub pictures: PictureField,
 }
@@ -118,7 +120,7 @@ fn read_call(fields: &mut Fields<'_, '_>) -> ImagesCall {
             }
             scheduler
         }),
-        num_images: whole(fields, "n", 1, IMAGES_PER_CALL_MAX),
+        num_images: whole(fields, "n", 1, IMAGES_PER_JOB_MAX),
         format: Some(format),
         quality: compression,
         previews,
@@ -129,20 +131,15 @@ fn read_call(fields: &mut Fields<'_, '_>) -> ImagesCall {
     if image.steps.is_some() && quality.is_some() {
         fields.reject("quality", "conflict", "cannot be given with `steps`");
     }
-    let only = [
-        (
-            "response_format",
-            "b64_json",
-            "a picture can be fetched from /v1/jobs/{x-job-id}/artifacts too",
-        ),
-        ("moderation", "low", "this node has no moderation model"),
-    ];
-    for (name, word, otherwise) in only {
-        fields.word(name, &[word], otherwise);
+    let by_url = fields.word("response_format", &["b64_json", "url"], "") == Some("url");
+    if by_url && stream {
+        let detail = "can only be `b64_json` in a stream, whose events bring the pictures";
+        fields.reject("response_format", "conflict", detail);
     }
+    fields.word("moderation", &["low"], "this node has no moderation model");
     fields.word("background", &["auto", "opaque"], "no model here paints transparency");
     let quality = quality.unwrap_or_default();
-    ImagesCall { model, image, quality, stream, pictures: PictureField::Image }
+    ImagesCall { model, image, quality, stream, by_url, pictures: PictureField::Image }
 }
 
 fn whole(fields: &mut Fields<'_, '_>, name: &str, min: u32, max: u64) -> Option<u32> {
