@@ -15,8 +15,8 @@ const TESTS = inRoot('tests', 'openai');
 const MODEL = 'embedded-text';
 const TOOL_MODEL = 'embedded-tools';
 const EMBEDDING_MODEL = 'tiny-embedding';
-const IMAGE_MODEL = 'embedded-scene';
-const EDIT_MODEL = 'tiny-pictures';
+export const IMAGE_MODEL = 'embedded-scene';
+export const EDIT_MODEL = 'tiny-pictures';
 const READY_MS = 120_000;
 const EMBEDDING_FILES = ['config.json', 'model.safetensors', 'modules.json', '1_Pooling/config.json'];
 const PICTURE_FILES = [
@@ -85,7 +85,7 @@ export async function startNode(settings) {
 }
 
 /** A models folder with the embedded models as they are, the text model once more with a template that knows tools, and models of random numbers for vectors and for pictures from pictures. */
-async function placeModels() {
+export async function placeModels() {
   const { parse, stringify } = await import('smol-toml');
   const source = inRoot('models', MODEL);
   const folder = join(LOCAL, 'clients', 'models');
