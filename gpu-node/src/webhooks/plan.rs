@@ -48,3 +48,26 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runpods_is_tried_twice_more_ten_seconds_apart_and_logs_wait_half_a_second() {
+        let pauses = Pauses::default();
+        assert_eq!(Plan::RunPod.pauses(&pauses), [Duration::from_secs(10); 2]);
+        assert_eq!(Plan::InBetween.pauses(&pauses), [Duration::ZERO; 0]);
+        assert_eq!(pauses.logs, Duration::from_millis(500));
+        let about_a_minute = Plan::Completed.pauses(&pauses).iter().sum::<Duration>();
+        assert_eq!(about_a_minute, Duration::from_secs(62));
+    }
+
+    #[test]
+    fn a_redirect_is_no_delivery_in_any_plan() {
+        for (status, taken) in [(200, [true; 3]), (204, [false, true, true]), (307, [false; 3])] {
+            let plans = [Plan::RunPod, Plan::Completed, Plan::InBetween];
+            assert_eq!(plans.map(|plan| plan.is_delivered(status)), taken, "{status}");
+        }
+    }
+}

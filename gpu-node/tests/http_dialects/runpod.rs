@@ -155,6 +155,24 @@ async fn a_job_is_cancelled_at_once_though_its_engine_hears_later() {
 }
 
 #[tokio::test]
+async fn routes_that_clients_give_three_seconds_wait_for_no_engine() {
+    let node = TestNode::start();
+    node.script.hold();
+    let id = run(&node, asking("a fish")).await;
+    until_started(&node, &id).await;
+    tokio::time::pause();
+    let asked = tokio::time::Instant::now();
+    let waiting = run(&node, asking("a bird")).await;
+    for path in ["health", &format!("status/{id}"), &format!("status/{waiting}")] {
+        assert_eq!(node.get(&format!("/v2/tiny/{path}")).await.status, 200, "{path}");
+    }
+    for path in ["purge-queue", &format!("cancel/{id}"), &format!("cancel/{waiting}")] {
+        assert_eq!(node.post(&format!("/v2/tiny/{path}"), &json!({})).await.status, 200, "{path}");
+    }
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn cancelling_what_is_done_changes_nothing() {
     let node = TestNode::start();
     let id = run(&node, asking("a fish")).await;
@@ -315,6 +333,8 @@ async fn a_full_queue_is_429_with_the_time_to_wait() {
     let answer = node.post("/v2/tiny/run", &asking("a cat")).await;
     assert_eq!(answer.runpod_error(429), "the model's queue is full");
     assert_eq!(answer.header("retry-after"), "5");
+    // Over plain HTTP the Python client sends it again by itself.
+    assert_eq!(node.state.jobs.book.list().len(), 2, "what was refused left nothing behind");
 }
 
 #[tokio::test]

@@ -115,6 +115,18 @@ async fn replicates_is_signed_as_its_own_clients_check_it() {
 }
 
 #[tokio::test]
+async fn what_is_signed_holds_no_dot_of_its_own() {
+    let (node, receiver) = (node(), Receiver::start(&[]).await);
+    run(&node, asking("a fish", &receiver.url)).await;
+    predict(&node, asking("a fish", &receiver.url)).await;
+    for call in receiver.calls(2).await {
+        assert!(is_signed(&call));
+        assert!(!call.header("webhook-id").contains('.'), "dots part what is signed");
+        assert!(call.header("webhook-timestamp").bytes().all(|byte| byte.is_ascii_digit()));
+    }
+}
+
+#[tokio::test]
 async fn replicates_tells_of_the_events_it_was_asked_for() {
     let (node, receiver) = (node(), Receiver::start(&[]).await);
     let mut body = asking("a fish", &receiver.url);

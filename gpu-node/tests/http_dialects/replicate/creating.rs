@@ -91,6 +91,16 @@ async fn a_prediction_under_way_is_starting_for_who_waited_in_vain() {
 }
 
 #[tokio::test]
+async fn the_old_word_for_a_stream_is_taken_and_every_prediction_has_one() {
+    let node = TestNode::start();
+    for stream in [true, false] {
+        let prediction =
+            predict(&node, json!({ "input": { "prompt": "a fish" }, "stream": stream }));
+        assert!(prediction.await["urls"]["stream"].is_string());
+    }
+}
+
+#[tokio::test]
 async fn every_form_of_a_version_names_its_model() {
     let node = TestNode::with(Settings { models: &["tiny", "other"], ..Settings::default() });
     let id = version(&node).await;
