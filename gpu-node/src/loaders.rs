@@ -12,7 +12,7 @@ use crate::{
     engines::{Devices, EngineError},
     registry::{
         HubError, HubSettings, LoadError, Manifest, PullObserver, Source, has_engine, is_here,
-        pull_model, pull_words,
+        mend_model, pull_model, pull_words,
     },
     scheduler::LoadModel,
 };
@@ -29,19 +29,27 @@ pub struct Loader<M> {
     pub devices: Devices,
     pub on_demand: OnDemand,
     pub load: Box<LoadFiles<M>>,
+    /// The last load failed, and the files may be to blame.
+    pub has_failed: bool,
 }
 
 impl<M> LoadModel<M> for Loader<M> {
     fn fetch(&mut self, is_wanted: &(dyn Fn() -> bool + Sync)) -> Result<(), EngineError> {
-        match &self.on_demand {
-            Some(hub) if !is_here(&self.manifest) => pull_for_lane(&self.manifest, hub, is_wanted),
-            _ => Ok(()),
+        let Some(hub) = &self.on_demand else { return Ok(()) };
+        if !is_here(&self.manifest) {
+            return pull_for_lane(&self.manifest, hub, is_wanted);
         }
+        if self.has_failed && matches!(self.manifest.source, Source::Hub { .. }) {
+            return mend_for_lane(&self.manifest, hub, is_wanted);
+        }
+        Ok(())
     }
 
     fn load(&mut self) -> Result<M, EngineError> {
-        (self.load)(&self.manifest, &self.devices)
-            .map_err(|e| EngineError::from_text(e.to_string()))
+        let loaded = (self.load)(&self.manifest, &self.devices);
+        let loaded = loaded.map_err(|error| EngineError::from_text(error.to_string()));
+        self.has_failed = matches!(loaded, Err(EngineError::Failed(_)));
+        loaded
     }
 }
 
@@ -92,6 +100,23 @@ fn pull_for_lane(
         }
         Err(error) => Err(EngineError::Failed(error.to_string())),
     }
+}
+
+/// A manifest need not give the sizes of its files: when they could not be read, the hub is asked.
+fn mend_for_lane(
+    manifest: &Manifest,
+    hub: &HubSettings,
+    is_wanted: &(dyn Fn() -> bool + Sync),
+) -> Result<(), EngineError> {
+    let model = &manifest.name;
+    let log = PullLog::new(model, is_wanted);
+    match mend_model(manifest, hub, &log) {
+        Ok(()) => tracing::info!(%model, bytes = log.bytes(), "files compared with the hub"),
+        Err(HubError::Stopped) => return Err(EngineError::Cancelled),
+        // What is here is all there is: the load says what is wrong with it.
+        Err(error) => tracing::warn!(%model, %error, "files not compared with the hub"),
+    }
+    Ok(())
 }
 
 /// Writes a pull's troubles into the log, and ends it when nobody waits for it.

@@ -266,7 +266,8 @@ impl Start<'_> {
     ) -> Box<Loader<M>> {
         let (manifest, devices) = (manifest.clone(), self.devices.clone());
         let load = Box::new(load);
-        Box::new(Loader { manifest, devices, on_demand: self.on_demand.clone(), load })
+        let on_demand = self.on_demand.clone();
+        Box::new(Loader { manifest, devices, on_demand, load, has_failed: false })
     }
 }
 

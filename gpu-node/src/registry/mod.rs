@@ -9,8 +9,8 @@ mod words;
 
 pub use defaults::{Defaults, EmbeddingDefaults, TextDefaults};
 pub use hub::{
-    HubError, HubSettings, Leftover, PullObserver, leftovers_of, pull_model, pull_words,
-    remove_leftover,
+    HubError, HubSettings, Leftover, PullObserver, leftovers_of, mend_model, pull_model,
+    pull_words, remove_leftover,
 };
 pub use load::{LoadError, has_engine, load_embedding_engine, load_image_engine, load_text_model};
 pub use manifest::{Manifest, ManifestError, Modality, ModelFile, Source};

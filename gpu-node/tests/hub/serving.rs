@@ -169,6 +169,22 @@ fn a_model_that_does_not_come_fails_with_the_reason_and_comes_later() {
     assert_eq!(node.end_of(3)["status"], "completed");
 }
 
+/// The manifest does not give its size: only the load notices.
+#[test]
+fn a_file_that_was_cut_on_the_disk_comes_again_after_a_load_that_failed() {
+    let (hub, machine) = hub_and_machine();
+    machine.pull();
+    let blob = std::fs::canonicalize(machine.pulled(UNET)).unwrap();
+    std::fs::File::options().write(true).open(&blob).unwrap().set_len(5000).unwrap();
+    let node = Node::start(&machine, &["--models-pull", "on-demand"]);
+    node.order(1, "tiny");
+    assert_eq!(node.end_of(1)["status"], "failed");
+    node.order(2, "tiny");
+    assert_eq!(node.end_of(2)["status"], "completed");
+    assert_eq!(hub.ranges(UNET), [None, None]);
+    assert_eq!(hub.ranges("vae/diffusion_pytorch_model.safetensors"), [None]);
+}
+
 #[test]
 fn a_node_pulls_nothing_unless_it_is_told_to() {
     let (hub, machine) = hub_and_machine();

@@ -15,5 +15,5 @@ pub(super) use cache::{HubCache, blob_name};
 pub(super) use checksum::Checksum;
 pub use error::HubError;
 pub use leftovers::{Leftover, leftovers_of, remove_leftover};
-pub use pull::{PullObserver, pull_model, pull_words};
+pub use pull::{PullObserver, mend_model, pull_model, pull_words};
 pub use settings::HubSettings;

@@ -1,6 +1,8 @@
 //! A model's files from its hub: those that are missing, a few at a time.
 
 use std::{
+    fs,
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -47,7 +49,16 @@ pub fn pull_model(
     settings: &HubSettings,
     observer: &dyn PullObserver,
 ) -> Result<usize, HubError> {
-    pull(manifest, settings, observer, &|_| true)
+    pull(manifest, settings, observer, &|file, snapshot| !is_as_large_as_told(snapshot, file))
+}
+
+/// Asks the hub for the size of every file of a model that is in the cache, and has those come again that have another.
+pub fn mend_model(
+    manifest: &Manifest,
+    settings: &HubSettings,
+    observer: &dyn PullObserver,
+) -> Result<(), HubError> {
+    pull(manifest, settings, observer, &|_, _| true).map(drop)
 }
 
 /// Has those files in the cache that say what the model reads and writes, without its weights.
@@ -56,22 +67,25 @@ pub fn pull_words(
     settings: &HubSettings,
     observer: &dyn PullObserver,
 ) -> Result<usize, HubError> {
-    pull(manifest, settings, observer, &is_of_words(manifest))
+    let is_of_words = is_of_words(manifest);
+    let is_missing = |file: &ModelFile, snapshot: &Path| {
+        is_of_words(file) && !is_as_large_as_told(snapshot, file)
+    };
+    pull(manifest, settings, observer, &is_missing)
 }
 
 fn pull(
     manifest: &Manifest,
     settings: &HubSettings,
     observer: &dyn PullObserver,
-    is_meant: &dyn Fn(&ModelFile) -> bool,
+    is_wanting: &dyn Fn(&ModelFile, &Path) -> bool,
 ) -> Result<usize, HubError> {
     let Source::Hub { repository, revision } = &manifest.source else {
         return Err(HubError::NotFromHub(manifest.name.clone()));
     };
     let snapshot = settings.cache.snapshot(repository, revision);
-    let is_missing = |file: &&ModelFile| !is_as_large_as_told(&snapshot, file);
     let missing: Vec<&ModelFile> =
-        manifest.files.iter().filter(|file| is_meant(file)).filter(is_missing).collect();
+        manifest.files.iter().filter(|file| is_wanting(file, &snapshot)).collect();
     let Some(first) = missing.first() else { return Ok(0) };
     if settings.is_offline {
         let (repository, path) = (repository.clone(), first.path.clone());
@@ -135,8 +149,13 @@ impl Pull<'_> {
             }
         };
         check_listing(file, &facts)?;
-        self.observer.expects(facts.bytes);
         let cache = self.settings.cache.repository(repository, revision);
+        // A link or, where there are none, the file itself.
+        let found = fs::metadata(cache.pointer(&file.path));
+        if found.is_ok_and(|found| found.len() == facts.bytes) {
+            return Ok(());
+        }
+        self.observer.expects(facts.bytes);
         let transfer = Transfer {
             client: &self.client,
             cache: &cache,
