@@ -87,6 +87,7 @@ async fn a_prediction_under_way_is_starting_for_who_waited_in_vain() {
     let path = format!("{MODEL}/predictions");
     let answer = post_with(&node, &path, ("prefer", "wait=1"), asking("a fish")).await.json();
     assert_eq!(answer["status"], "starting", "clients take another status for the end");
+    until_started(&node, id_of(&answer)).await;
     assert_eq!(get(&node, id_of(&answer)).await["status"], "processing");
 }
 
