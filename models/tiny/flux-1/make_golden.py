@@ -12,9 +12,12 @@ import torch
 from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
+    FluxImg2ImgPipeline,
     FluxPipeline,
     FluxTransformer2DModel,
 )
+from diffusers.models.autoencoders import vae as autoencoder
+from diffusers.pipelines.flux import pipeline_flux_img2img as from_picture
 from transformers import CLIPTextConfig, CLIPTextModel
 
 HERE = Path(__file__).parent
@@ -22,6 +25,7 @@ GOLDEN = HERE / "golden"
 sys.path.append(str(HERE.parent))
 from diffusion_parts import (  # noqa: E402
     clip_tokenizer,
+    draws,
     randn,
     save,
     spread_weights,
@@ -141,6 +145,28 @@ def golden_pipeline(pipeline, name, length):
     )
 
 
+def golden_from_picture(pipeline):
+    # The noise the encoder's result is drawn with, then that of the run.
+    noise, picture = randn(50, 2, 2, 16, 10, 14), randn(51, 2, 3, 20, 28).mul(0.3).add(0.5).clamp(0, 1)
+    run = FluxImg2ImgPipeline(
+        **{key: value for key, value in pipeline.components.items() if value is not None}
+    )
+    run.set_progress_bar_config(disable=True)
+    autoencoder.randn_tensor = from_picture.randn_tensor = draws(noise)
+    packed = run(
+        prompt=["a red fish on the left", "blue house"],
+        image=picture,
+        height=20,
+        width=28,
+        strength=0.6,
+        num_inference_steps=5,
+        guidance_scale=3.5,
+        output_type="latent",
+    ).images
+    latents = run._unpack_latents(packed, 20, 28, 2)
+    save(GOLDEN, "from_picture", noise=noise, picture=picture, latents=latents)
+
+
 @torch.no_grad()
 def main():
     torch.set_num_threads(1)
@@ -189,6 +215,7 @@ def main():
         golden_transformer(pipeline.transformer, f"transformer_{name}", 10)
         golden_pipeline(pipeline, name, length)
     golden_vae(dev.vae)
+    golden_from_picture(dev)
     for path in sorted(HERE.rglob("*.safetensors")):
         print(f"{path.stat().st_size / 1e6:7.3f} MB  {path.relative_to(HERE)}")
 

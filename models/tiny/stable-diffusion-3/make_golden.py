@@ -12,7 +12,12 @@ from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
     SD3Transformer2DModel,
+    StableDiffusion3Img2ImgPipeline,
     StableDiffusion3Pipeline,
+)
+from diffusers.models.autoencoders import vae as autoencoder
+from diffusers.pipelines.stable_diffusion_3 import (
+    pipeline_stable_diffusion_3_img2img as from_picture,
 )
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -21,6 +26,7 @@ GOLDEN = HERE / "golden"
 sys.path.append(str(HERE.parent))
 from diffusion_parts import (  # noqa: E402
     clip_tokenizer,
+    draws,
     publish_clip_tokenizer,
     randn,
     save,
@@ -130,6 +136,28 @@ def golden_pipeline(pipeline):
     )
 
 
+def golden_from_picture(pipeline):
+    # The noise the encoder's result is drawn with, then that of the run.
+    noise, picture = randn(50, 2, 2, 16, 10, 14), randn(51, 2, 3, 20, 28).mul(0.3).add(0.5).clamp(0, 1)
+    run = StableDiffusion3Img2ImgPipeline(
+        **{key: value for key, value in pipeline.components.items() if value is not None}
+    )
+    run.set_progress_bar_config(disable=True)
+    autoencoder.randn_tensor = from_picture.randn_tensor = draws(noise)
+    latents = run(
+        prompt=["a red fish on the left", "blue house"],
+        negative_prompt=["blue", ""],
+        image=picture,
+        height=20,
+        width=28,
+        strength=0.6,
+        num_inference_steps=5,
+        guidance_scale=4.5,
+        output_type="latent",
+    ).images
+    save(GOLDEN, "from_picture", noise=noise, picture=picture, latents=latents)
+
+
 @torch.no_grad()
 def main():
     torch.set_num_threads(1)
@@ -171,6 +199,7 @@ def main():
     golden_transformer(plain, "transformer_plain", 14)
     golden_vae(pipeline.vae)
     golden_pipeline(pipeline)
+    golden_from_picture(pipeline)
     for path in sorted(HERE.rglob("*.safetensors")):
         print(f"{path.stat().st_size / 1e6:7.3f} MB  {path.relative_to(HERE)}")
 
