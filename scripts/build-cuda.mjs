@@ -4,15 +4,10 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { statSync } from 'node:fs';
 import { relative } from 'node:path';
-import { cudaEnv } from './lib/cuda-tools.mjs';
+import { CUDA_FLAGS, CUDA_TARGET, cudaEnv } from './lib/cuda-tools.mjs';
 import { inRoot, ROOT } from './lib/paths.mjs';
 import { CARGO_BAR, quietly } from './lib/processes.mjs';
 import { command, Problem, say, step } from './lib/progress.mjs';
-
-// With --target the flags below reach the binary's own crates only, not build scripts.
-const TARGET = 'x86_64-unknown-linux-gnu';
-// Libraries are opened when the program runs, so it also starts where there are none.
-const FLAGS = `target.${TARGET}.rustflags=["--cfg", "feature=\\"dynamic-loading\\""]`;
 
 await command(async () => {
   // 90 is Hopper (H100, H200); 89 Ada, 80 Ampere, 120 Blackwell workstation cards.
@@ -21,8 +16,8 @@ await command(async () => {
   const env = { ...(await cudaEnv(values.capability)), ...CARGO_BAR, CUDAFORGE_THREADS: String(cpus().length) };
   delete env.RUSTFLAGS;
   await step(`gpu-node for compute capability ${values.capability} (ten minutes the first time)`, (update) =>
-    quietly('cargo', ['build', '--release', '-p', 'gpu-node', '--features', 'cuda', '--target', TARGET, '--config', FLAGS], { cwd: ROOT, env, update }),
+    quietly('cargo', ['build', '--release', '-p', 'gpu-node', ...CUDA_FLAGS], { cwd: ROOT, env, update }),
   );
-  const binary = inRoot('target', TARGET, 'release', 'gpu-node');
+  const binary = inRoot('target', CUDA_TARGET, 'release', 'gpu-node');
   say(`✓ ${relative(ROOT, binary)}, ${Math.round(statSync(binary).size / 1e6)} MB`);
 });

@@ -1,12 +1,12 @@
 //! The tiny embedding models against the reference library: alone, together, and with other settings.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+mod golden;
+
+use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
+use golden::{BF16_MULTIPLE, bf16_errors, place, relative_rms, tiny};
 use gpu_node::engines::{
     Devices, Engine, EngineError, Sink, Stopped,
     embeddings::{Embedder, EmbeddingInput, EmbeddingProgress},
@@ -16,10 +16,6 @@ use tempfile::TempDir;
 
 const TOLERANCE: f32 = 1e-5;
 const MODELS: [&str; 3] = ["bert", "xlm-roberta", "qwen3-embedding"];
-
-fn tiny(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(name)
-}
 
 fn golden(name: &str) -> HashMap<String, Tensor> {
     let path = tiny(name).join("golden.safetensors");
@@ -111,10 +107,43 @@ fn texts_of_all_lengths_agree_and_a_batch_changes_no_bit() {
 fn a_card_computes_the_same() {
     for name in MODELS {
         let golden = golden(name);
-        let mut embedder = Embedder::load_on_card(&tiny(name), &Device::Cpu).unwrap();
+        let place = (DType::F32, &place().device);
+        let mut embedder = Embedder::load_on_card(&tiny(name), place).unwrap();
         let found = embed(&mut embedder, texts(&golden), None).unwrap();
         assert_close(&format!("{name} on a card"), &found, &vectors(&golden, "vector"));
     }
+}
+
+#[test]
+fn a_card_stays_in_bf16_within_twice_the_references_own_error() {
+    let (name, golden) = ("qwen3-embedding", golden("qwen3-embedding"));
+    let errors = bf16_errors(&tiny(name).join("golden_bf16.json"));
+    let found = |folder: &Path| {
+        let place = (DType::BF16, &place().device);
+        let mut embedder = Embedder::load_on_card(folder, place).unwrap();
+        embed(&mut embedder, texts(&golden), None).unwrap()
+    };
+    let error = |found: &[f32], expected: &[f32]| {
+        let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu).unwrap();
+        relative_rms(&tensor(found), &tensor(expected))
+    };
+    let (right, expected) = (found(&tiny(name)), vectors(&golden, "vector"));
+    let folder = changed(name, "config.json", |config| {
+        config["rope_parameters"] = json!({"rope_theta": 1e4});
+    });
+    let wrong = found(folder.path());
+    for at in 0..texts(&golden).len() {
+        let found = error(&right[at], &expected[at]);
+        let reference = errors["golden"][&format!("vector_{at}")].as_f64().unwrap();
+        let allowed = BF16_MULTIPLE * reference;
+        eprintln!("{name} in bf16, text {at}: differs by {found:.1e} of {allowed:.1e}");
+        assert!(found < allowed, "text {at} differs by {found:e}, more than {allowed:e}");
+    }
+    // The longest text, where another rope counts most.
+    let (found, reference) =
+        (error(&wrong[2], &expected[2]), errors["golden"]["vector_2"].as_f64());
+    eprintln!("{name} in bf16 with another rope: differs by {found:.1e}, as it should");
+    assert!(found > BF16_MULTIPLE * reference.unwrap(), "another rope is not noticed: {found:e}");
 }
 
 #[test]

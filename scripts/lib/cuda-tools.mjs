@@ -22,6 +22,15 @@ const STUBS = join(FOLDER, 'stubs');
 /** Libraries that the binary opens when it runs; the linker is content with empty ones. */
 const OPENED_AT_RUN_TIME = ['cuda', 'nvrtc', 'curand', 'cublas', 'cublasLt', 'cudnn', 'nccl'];
 
+export const CUDA_TARGET = 'x86_64-unknown-linux-gnu';
+
+/** What cargo is told. With --target the flags reach the program's own crates only, not build scripts; libraries are opened when
+ * the program runs, so it also starts where there are none. */
+export const CUDA_FLAGS = [
+  ...['--features', 'cuda', '--target', CUDA_TARGET, '--config'],
+  `target.${CUDA_TARGET}.rustflags=["--cfg", "feature=\\"dynamic-loading\\""]`,
+];
+
 /** The environment of a CUDA build for cards of this compute capability; an installed toolkit comes before our own. */
 export async function cudaEnv(capability) {
   const installed = capture('sh', ['-c', 'command -v nvcc']);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, IndexOp, Tensor};
 use gpu_node::engines::{
     Engine, EngineError,
     image::{
@@ -16,20 +16,20 @@ use shared::node::image::SchedulerKind;
 use tempfile::TempDir;
 
 use crate::support::{
-    Events, assert_close, assert_far, changed, golden, job, options, swapped, tiny, whole_copy,
-    with_setting, with_weights,
+    Events, assert_close, assert_far, assert_far_in_f32, changed, given, golden, job, options,
+    place, swapped, tiny, whole_copy, with_setting, with_weights,
 };
 
 const MODEL: &str = "flux-1";
 
 fn transformer(folder: &Path) -> FluxTransformer {
-    FluxTransformer::load(folder, DType::F32, &Device::Cpu).unwrap()
+    FluxTransformer::load(folder, place().dtype, &place().device).unwrap()
 }
 
 fn forward(transformer: &FluxTransformer, golden: &str, timestep: f64, guidance: f64) -> Tensor {
     let golden = crate::support::golden(MODEL, golden);
-    let words = FluxWords { hidden: golden["words"].clone(), pooled: golden["pooled"].clone() };
-    transformer.forward(&golden["latents"], timestep, guidance, &words).unwrap()
+    let words = FluxWords { hidden: given(&golden["words"]), pooled: given(&golden["pooled"]) };
+    transformer.forward(&given(&golden["latents"]), timestep, guidance, &words).unwrap()
 }
 
 #[test]
@@ -54,20 +54,27 @@ fn the_transformer_agrees_with_and_without_guidance() {
 #[test]
 fn the_golden_notices_swapped_scales_and_shifts() {
     let expected = &golden(MODEL, "transformer_schnell")["out_321"];
+    let words = "transformer_blocks.0.norm1_context.linear";
+    let with_swaps = |swaps: &[(&str, [usize; 3])]| {
+        let folder = with_weights(&tiny(MODEL).join("transformer_schnell"), |weights| {
+            swaps.iter().for_each(|(layer, parts)| swapped(weights, layer, *parts));
+        });
+        forward(&transformer(folder.path()), "transformer_schnell", 321.0, 0.0)
+    };
     for (layer, parts) in [
         ("transformer_blocks.0.norm1.linear", [0, 1, 6]),
         ("transformer_blocks.0.norm1.linear", [3, 4, 6]),
-        ("transformer_blocks.0.norm1_context.linear", [0, 1, 6]),
-        ("transformer_blocks.0.norm1_context.linear", [3, 4, 6]),
         ("single_transformer_blocks.1.norm.linear", [0, 1, 3]),
         ("norm_out.linear", [0, 1, 2]),
     ] {
-        let folder = with_weights(&tiny(MODEL).join("transformer_schnell"), |weights| {
-            swapped(weights, layer, parts);
-        });
-        let out = forward(&transformer(folder.path()), "transformer_schnell", 321.0, 0.0);
-        assert_far(&format!("{layer} {parts:?}"), &out, expected);
+        assert_far(&format!("{layer} {parts:?}"), &with_swaps(&[(layer, parts)]), expected);
     }
+    let of_words = [(words, [0, 1, 6]), (words, [3, 4, 6])];
+    for swap in of_words {
+        assert_far_in_f32(&format!("{words} {:?}", swap.1), &with_swaps(&[swap]), expected);
+    }
+    let out = with_swaps(&of_words);
+    assert_far("all scales and shifts of the words", &out, expected);
 }
 
 #[test]
@@ -81,8 +88,8 @@ fn the_golden_notices_another_order_of_axes_and_of_pairs() {
     }
     // Rows and columns swapped: the transposed picture of the transposed latents.
     let golden = golden(MODEL, "transformer_schnell");
-    let words = FluxWords { hidden: golden["words"].clone(), pooled: golden["pooled"].clone() };
-    let flipped = golden["latents"].transpose(2, 3).unwrap().contiguous().unwrap();
+    let words = FluxWords { hidden: given(&golden["words"]), pooled: given(&golden["pooled"]) };
+    let flipped = given(&golden["latents"]).transpose(2, 3).unwrap().contiguous().unwrap();
     let out = transformer(&folder).forward(&flipped, 321.0, 0.0, &words).unwrap();
     assert_far("rows for columns", &out.transpose(2, 3).unwrap(), expected);
     // Heads in halves instead of pairs.
@@ -111,7 +118,8 @@ fn an_unsupported_configuration_is_refused_by_name() {
         ("axes_dims_rope", json!([4, 4, 4])),
     ] {
         let folder = with_setting(&tiny(MODEL).join("transformer"), key, value);
-        let error = FluxTransformer::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err();
+        let error =
+            FluxTransformer::load(folder.path(), place().dtype, &place().device).unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
     }
 }
@@ -178,6 +186,25 @@ fn prompts_and_a_whole_run_agree_for_dev_and_schnell() {
 }
 
 #[test]
+fn a_run_from_a_picture_agrees() {
+    let golden = golden(MODEL, "from_picture");
+    let pipeline = pipeline(&tiny(MODEL));
+    let condition = FluxCondition { words: words(pipeline.model()), guidance: 3.5 };
+    let draw = |index: usize| golden["noise"].i(index).unwrap();
+    let pictures = ((&*golden["picture"] * 2.0).unwrap() - 1.0).unwrap();
+    let start = pipeline.model().encode(&pictures, &draw(0)).unwrap();
+    let run = |strength| {
+        let noise = |_: u64| -> candle_core::Result<Tensor> { Ok(draw(1)) };
+        let job = ImageJob { steps: 5, strength, ..two_steps() };
+        let start = Some(start.clone());
+        let denoising = Denoising { job: &job, condition: &condition, start, noise: &noise };
+        pipeline.denoise(&denoising, &mut Events::all()).unwrap()
+    };
+    assert_close("flux from a picture", &run(0.6), &golden["latents"]);
+    assert_far("the strength", &run(0.8), &golden["latents"]);
+}
+
+#[test]
 fn the_run_notices_another_schedule_and_guidance() {
     for (name, key, value) in [
         ("dev", "use_dynamic_shifting", json!(false)),
@@ -198,12 +225,12 @@ fn the_run_notices_another_schedule_and_guidance() {
 fn the_vae_agrees_both_ways_and_notices_its_shift() {
     let golden = golden(MODEL, "vae");
     let folder = tiny(MODEL).join("vae");
-    let vae = Vae::load(&folder, DType::F32, &Device::Cpu).unwrap();
+    let vae = Vae::load(&folder, DType::F32, &place().device).unwrap();
     let encoded = vae.encode(&golden["pictures"], &golden["noise"]).unwrap();
     assert_close("flux vae encoder", &encoded, &golden["encoded"]);
     assert_close("flux vae decoder", &vae.decode(&golden["latents"]).unwrap(), &golden["decoded"]);
     let folder = with_setting(&folder, "shift_factor", json!(0.0));
-    let other = Vae::load(folder.path(), DType::F32, &Device::Cpu).unwrap();
+    let other = Vae::load(folder.path(), DType::F32, &place().device).unwrap();
     let encoded = other.encode(&golden["pictures"], &golden["noise"]).unwrap();
     assert_far("the shift, encoding", &encoded, &golden["encoded"]);
     let decoded = other.decode(&golden["latents"]).unwrap();

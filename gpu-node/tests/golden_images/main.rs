@@ -7,6 +7,7 @@ mod flux1;
 mod flux2;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod passes;
 mod pipeline;
 mod qwen3_encoder;
 mod run;
@@ -14,6 +15,7 @@ mod schedulers;
 mod sd3;
 mod sdxl;
 mod stable_diffusion;
+mod stable_diffusion_2;
 mod support;
 mod t5;
 mod z_image;

@@ -1,12 +1,12 @@
 //! The prompts of Z-Image and FLUX.2 through their templates and their text encoder.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use gpu_node::engines::{
     image::text_encoders::{PROMPT_TOKENS, PromptStyle, Qwen3Encoder},
     text::decoder::Tap,
 };
 
-use super::support::{assert_close, assert_far, golden, golden_json, tiny};
+use super::support::{assert_close, assert_far, golden, golden_json, place, tiny};
 
 const Z_IMAGE: PromptStyle = PromptStyle { thinks: true, is_padded: false };
 const FLUX2: PromptStyle = PromptStyle { thinks: false, is_padded: true };
@@ -14,7 +14,7 @@ const FLUX2_TAPS: [Tap; 3] = [Tap::AfterLayers(9), Tap::AfterLayers(18), Tap::Af
 
 fn encoder(model: &str) -> Qwen3Encoder {
     let (encoder, tokenizer) = (tiny(model).join("text_encoder"), tiny(model).join("tokenizer"));
-    Qwen3Encoder::load((&encoder, &tokenizer), (DType::F32, &Device::Cpu)).unwrap()
+    Qwen3Encoder::load((&encoder, &tokenizer), (place().dtype, &place().device)).unwrap()
 }
 
 fn prompts(model: &str) -> Vec<String> {
@@ -46,7 +46,8 @@ fn the_states_before_the_last_layer_agree() {
     let (encoder, golden) = (encoder("z-image"), golden("z-image", "text"));
     let tap = |layers| [Tap::AfterLayers(layers)];
     for (index, prompt) in prompts("z-image").iter().enumerate() {
-        let expected = golden[&format!("embeds_{index}")].unsqueeze(0).unwrap();
+        let expected =
+            golden[&format!("embeds_{index}")].map(|states| states.unsqueeze(0).unwrap());
         let found = encoder.encode(prompt, Z_IMAGE, &tap(encoder.layers() - 1)).unwrap();
         assert_close(&format!("z-image prompt {index}"), &found, &expected);
         let last = encoder.encode(prompt, Z_IMAGE, &tap(encoder.layers())).unwrap();
@@ -58,7 +59,8 @@ fn the_states_before_the_last_layer_agree() {
 fn the_states_inside_and_those_of_the_padding_agree() {
     let (encoder, golden) = (encoder("flux-2"), golden("flux-2", "text"));
     for (index, prompt) in prompts("flux-2").iter().enumerate() {
-        let expected = golden[&format!("embeds_{index}")].unsqueeze(0).unwrap();
+        let expected =
+            golden[&format!("embeds_{index}")].map(|states| states.unsqueeze(0).unwrap());
         let found = encoder.encode(prompt, FLUX2, &FLUX2_TAPS).unwrap();
         assert_eq!(found.dims(), [1, PROMPT_TOKENS, 3 * encoder.hidden()]);
         assert_close(&format!("flux-2 prompt {index}"), &found, &expected);
@@ -69,7 +71,7 @@ fn the_states_inside_and_those_of_the_padding_agree() {
 fn the_goldens_notice_another_template_order_of_layers_or_visible_padding() {
     let (encoder, golden) = (encoder("flux-2"), golden("flux-2", "text"));
     let prompt = &prompts("flux-2")[0];
-    let expected = golden["embeds_0"].unsqueeze(0).unwrap();
+    let expected = golden["embeds_0"].map(|states| states.unsqueeze(0).unwrap());
     let thinking = PromptStyle { thinks: true, ..FLUX2 };
     let found = encoder.encode(prompt, thinking, &FLUX2_TAPS).unwrap();
     assert_far("room for thoughts", &found, &expected);

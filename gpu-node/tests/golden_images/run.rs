@@ -56,7 +56,7 @@ pub(crate) fn picture(pixels: &Tensor) -> Tensor {
 pub(crate) fn stepped<M: LatentModel>(
     model: &M,
     (job, latent): (&ImageJob, [usize; 3]),
-    (noise, outputs): (&Tensor, &Tensor),
+    [noise, outputs]: [&Tensor; 2],
 ) -> Tensor {
     let mut scheduler = model.scheduler(job, latent).unwrap();
     let (mut sample, mut samples) = (noise.clone(), Vec::new());

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use candle_core::{DType, Device, IndexOp, Tensor};
+use candle_core::{Device, IndexOp, Tensor};
 use gpu_node::engines::{
     Sink, Stopped,
     image::{
@@ -15,25 +15,15 @@ use serde_json::Value;
 use shared::node::image::{ImageFormat, SchedulerKind};
 use tempfile::TempDir;
 
-pub(crate) use crate::golden::{TOLERANCE, difference, golden, tiny};
+pub(crate) use crate::golden::{
+    Golden, TOLERANCE, assert_close, assert_far, assert_far_in_f32, difference, given, golden,
+    place, tiny,
+};
 
 /// One JSON file beside the goldens of a model.
 pub(crate) fn golden_json(model: &str, name: &str) -> Value {
     let path = tiny(model).join("golden").join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-pub(crate) fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = difference(found, expected);
-    eprintln!("{what}: differs by {difference:.1e}");
-    assert!(difference < TOLERANCE, "{what} differs by {difference:e}");
-}
-
-/// For tests that change something on purpose: a golden that does not notice proves nothing.
-pub(crate) fn assert_far(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = difference(found, expected);
-    eprintln!("{what}: differs by {difference:.1e}, as it should");
-    assert!(difference > 20.0 * TOLERANCE, "the golden does not notice {what}: {difference:e}");
 }
 
 /// A copy of one folder with its weights passed through `change`.
@@ -115,15 +105,15 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// The CPU in f32, and room for one picture to start from.
+/// Where this run computes, and room for one picture to start from.
 pub(crate) fn options() -> PipelineOptions {
     PipelineOptions {
         model: "tiny".into(),
         revision: "golden".into(),
         upscale: 1,
         input_images: 1,
-        device: Device::Cpu,
-        dtype: DType::F32,
+        device: place().device.clone(),
+        dtype: place().dtype,
     }
 }
 
@@ -186,13 +176,13 @@ pub(crate) fn prompts(engine: &Pipeline<StableDiffusion>, words: [&str; 2]) -> E
 /// Five steps, less those that the strength leaves out, from the golden's pictures.
 pub(crate) fn run_from_picture(
     engine: &Pipeline<StableDiffusion>,
-    golden: &HashMap<String, Tensor>,
+    golden: &HashMap<String, Golden>,
     scheduler: SchedulerKind,
     strength: f64,
 ) -> Tensor {
     let towards = prompts(engine, ["a red fish on the left", "blue house"]);
     let away = prompts(engine, ["blue", "the red"]);
-    let pictures = ((&golden["picture"] * 2.0).unwrap() - 1.0).unwrap();
+    let pictures = ((&*golden["picture"] * 2.0).unwrap() - 1.0).unwrap();
     // The reference draws for the encoder, the start, and then each step it runs.
     let draw = |index: u64| golden["noise"].i(index as usize);
     let left_out = 5 - (5.0 * strength) as u64;

@@ -1,13 +1,13 @@
 //! The T5 encoder and its tokenizer.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use gpu_node::engines::image::text_encoders::{T5Encoder, T5Tokenizer};
 use serde_json::json;
 
-use crate::support::{assert_close, assert_far, golden, tiny, with_setting, with_weights};
+use crate::support::{assert_close, assert_far, golden, place, tiny, with_setting, with_weights};
 
 fn encoder(folder: &std::path::Path) -> T5Encoder {
-    T5Encoder::load(folder, DType::F32, &Device::Cpu).unwrap()
+    T5Encoder::load(folder, place().dtype, &place().device).unwrap()
 }
 
 fn ids(tensor: &Tensor) -> Tensor {
@@ -57,6 +57,7 @@ fn the_golden_notices_wrong_positions_and_swapped_gates() {
 #[test]
 fn an_encoder_without_gates_is_refused_by_name() {
     let folder = with_setting(&tiny("t5"), "feed_forward_proj", json!("relu"));
-    let error = T5Encoder::load(folder.path(), DType::F32, &Device::Cpu).unwrap_err().to_string();
+    let error =
+        T5Encoder::load(folder.path(), place().dtype, &place().device).unwrap_err().to_string();
     assert!(error.contains("feed_forward_proj"), "{error}");
 }

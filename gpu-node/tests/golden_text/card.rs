@@ -1,8 +1,8 @@
-//! The decoder of a card, run on the CPU: the goldens hold there too.
+//! The decoder of a card, run on the CPU where no card is asked for: the goldens hold there too, in f32 and bf16.
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use gpu_node::engines::text::{
     config::DecoderConfig,
     decoder::{CardDecoder, HiddenStates, Tap},
@@ -11,13 +11,13 @@ use gpu_node::engines::text::{
 use serde_json::Value;
 
 use super::support::{
-    FAMILIES, Golden, Run, all_logits, assert_close, assert_far, changed, difference, likeliest,
-    source, tiny,
+    BF16_MULTIPLE, FAMILIES, Golden, Run, all_logits, assert_close, assert_far, bf16_errors,
+    changed, likeliest, place, relative_rms, source, tiny,
 };
 
 fn card(folder: &Path, dtype: DType) -> CardDecoder {
     let config = DecoderConfig::read(folder).unwrap();
-    CardDecoder::load(config, &source(folder), (dtype, &Device::Cpu)).unwrap()
+    CardDecoder::load(config, &source(folder), (dtype, &place().device)).unwrap()
 }
 
 #[test]
@@ -98,14 +98,43 @@ fn windows_of_some_layers_and_stretched_contexts_agree() {
     }
 }
 
+/// The relative root mean square error of logits.
+fn error(found: &[f32], expected: &[f32]) -> f64 {
+    let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu).unwrap();
+    relative_rms(&tensor(found), &tensor(expected))
+}
+
 #[test]
-fn half_precision_stays_near() {
+fn bf16_agrees_within_twice_the_references_own_error() {
     for name in FAMILIES {
         let golden = Golden::of(name);
-        let logits = all_logits(card(&tiny(name), DType::BF16), &golden.prompts()[2]);
-        let difference = difference(&logits, &golden.numbers("logits_2"));
-        eprintln!("{name} in bf16: differs by {difference:.1e}");
-        assert!(difference < 0.15, "{name} in bf16 differs by {difference:e}");
+        let errors = bf16_errors(&tiny(name).join("golden_bf16.json"));
+        for (at, prompt) in golden.prompts().iter().enumerate().take(3) {
+            let key = format!("logits_{at}");
+            let logits = all_logits(card(&tiny(name), DType::BF16), prompt);
+            let found = error(&logits, &golden.numbers(&key));
+            let allowed = BF16_MULTIPLE * errors["golden"][&key].as_f64().unwrap();
+            eprintln!("{name} in bf16, prompt {at}: differs by {found:.1e} of {allowed:.1e}");
+            assert!(found < allowed, "{name} in bf16 differs by {found:e}, more than {allowed:e}");
+        }
+    }
+}
+
+#[test]
+fn bf16_notices_another_rope_or_window() {
+    for (name, variant) in [
+        ("llama", "plain_rope"),
+        ("llama", "linear_rope"),
+        ("mistral", "no_window"),
+        ("qwen2", "yarn"),
+    ] {
+        let golden = Golden::of(name);
+        let errors = bf16_errors(&tiny(name).join("golden_bf16.json"));
+        let logits = all_logits(card(&tiny(name), DType::BF16), &golden.prompts()[0]);
+        let found = error(&logits, &golden.numbers(&format!("logits_0.{variant}")));
+        let allowed = BF16_MULTIPLE * errors["golden"]["logits_0"].as_f64().unwrap();
+        eprintln!("{name} in bf16, {variant}: differs by {found:.1e}, as it should");
+        assert!(found > allowed, "{variant} is not noticed: {found:e} of {allowed:e}");
     }
 }
 

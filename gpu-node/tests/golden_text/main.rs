@@ -3,6 +3,8 @@
 
 mod card;
 mod families;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod rows;
 mod support;
 mod taps;

@@ -79,18 +79,21 @@ impl Embedder {
                 }
             };
         }
-        Self::load_on_card(folder, device)
+        Self::load_on_card(folder, (DType::BF16, device))
     }
 
-    /// The same in candle's tensors, as a card computes it; the device may be any.
-    pub fn load_on_card(folder: &Path, device: &Device) -> Result<Self, EngineError> {
+    /// The same in candle's tensors, as a card computes it; the device may be any. `dtype` is that of decoders:
+    /// models of the BERT kind are small, and stay in f32.
+    pub fn load_on_card(
+        folder: &Path,
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self, EngineError> {
         if let Some(config) = BertConfig::read(folder)? {
             let encoder = Box::new(BertOnCard::load(folder, &config, device)?);
             return Self::of_bert(folder, encoder, &config);
         }
         let config = DecoderConfig::read(folder)?;
         let source = SafetensorsSource::open(folder)?;
-        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let decoder = CardDecoder::load(config.clone(), &source, (dtype, device))?;
         Self::of_decoder(folder, Box::new(DecoderStates(decoder)), &config)
     }

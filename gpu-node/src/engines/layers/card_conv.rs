@@ -23,7 +23,8 @@ impl CardConv2d {
     }
 
     pub(super) fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.in_bands(xs, PATCHES)
+        let out = self.in_bands(&xs.to_dtype(self.conv.weight().dtype())?, PATCHES)?;
+        out.to_dtype(xs.dtype())
     }
 
     /// The convolution with at most so many values of patches at a time, one row's at least.

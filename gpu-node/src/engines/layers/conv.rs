@@ -1,6 +1,6 @@
 //! 2-D convolutions. On the CPU: patches of channels-last rows copied into a tile, then one product.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
@@ -71,6 +71,10 @@ impl Conv2d {
         let weight = vb.get((outputs, inputs, kernel, kernel), "weight")?;
         let bias = vb.get(outputs, "bias")?;
         if !has_own_kernels(weight.device()) {
+            // candle's CPU has no convolution in bf16. A card sums in f32 too, and rounds the result.
+            let sums_in_f32 = weight.device().is_cpu() && weight.dtype() == DType::BF16;
+            let dtype = if sums_in_f32 { DType::F32 } else { weight.dtype() };
+            let (weight, bias) = (weight.to_dtype(dtype)?, bias.to_dtype(dtype)?);
             return Ok(Self::Card(CardConv2d::new(weight, bias, shape)));
         }
         let weight = weight.permute((2, 3, 1, 0))?.contiguous()?.flatten_all()?.to_vec1()?;

@@ -44,7 +44,8 @@ pub fn compute_as_on_a_card() {
     OWN_KERNELS_ON_CPU.store(false, Ordering::Relaxed);
 }
 
-fn has_own_kernels(device: &Device) -> bool {
+/// Whether tensors of a device are computed by the kernels here.
+pub(crate) fn has_own_kernels(device: &Device) -> bool {
     device.is_cpu() && OWN_KERNELS_ON_CPU.load(Ordering::Relaxed)
 }
 

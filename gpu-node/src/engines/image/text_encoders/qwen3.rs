@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::engines::{
     EngineError,
     config_file::ConfigFile,
+    layers::has_own_kernels,
     text::{
         config::DecoderConfig,
         decoder::{CardDecoder, CpuDecoder, HiddenStates, PaddedPrompt, SafetensorsSource, Tap},
@@ -46,7 +47,7 @@ impl Qwen3Encoder {
         let config = DecoderConfig::read(encoder)?;
         let layers = config.layers.len();
         let source = SafetensorsSource::open(encoder).map_err(Error::wrap)?;
-        let decoder: Box<dyn HiddenStates> = if device.is_cpu() {
+        let decoder: Box<dyn HiddenStates> = if has_own_kernels(device) {
             Box::new(CpuDecoder::load(config, &source).map_err(Error::wrap)?)
         } else {
             Box::new(CardDecoder::load(config, &source, (dtype, device)).map_err(Error::wrap)?)
