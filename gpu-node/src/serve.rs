@@ -186,7 +186,10 @@ impl Start<'_> {
         match &manifest.defaults {
             Defaults::Image(_) => {
                 let load = self.loader(manifest, load_image_engine);
-                ServedModel::start(manifest.clone(), load, self.commons)
+                let mut manifest = manifest.clone();
+                let (on_card, weights) = (manifest.memory_bytes, manifest.dtype.into());
+                manifest.memory_bytes = self.devices.memory_bytes(on_card, weights);
+                ServedModel::start(manifest, load, self.commons)
             }
             Defaults::Text(defaults) => self.text(manifest, defaults),
             Defaults::Embedding(defaults) => self.embeddings(manifest, defaults),

@@ -41,6 +41,12 @@ impl Devices {
         Some(usable_bytes()? / 4 * 3)
     }
 
+    /// What a model takes here whose weights take so much of a card in a number format: the CPU widens them.
+    pub fn memory_bytes(&self, on_card: u64, weights: DType) -> u64 {
+        let bytes = |dtype: DType| dtype.size_in_bytes().max(1) as u64;
+        on_card.saturating_mul(bytes(self.dtype(weights))) / bytes(weights)
+    }
+
     pub(crate) fn compute(&self) -> &Device {
         &self.compute
     }
@@ -48,6 +54,17 @@ impl Devices {
     /// Half precision pays on a card only: the CPU widens whole tensors at each product.
     pub(crate) fn dtype(&self, on_card: DType) -> DType {
         if self.compute.is_cuda() { on_card } else { DType::F32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_weights_take_twice_as_much_on_the_cpu() {
+        let bytes = |weights| Devices::cpu().memory_bytes(3_500, weights);
+        assert_eq!([DType::F16, DType::BF16, DType::F32].map(bytes), [7_000, 7_000, 3_500]);
     }
 }
 

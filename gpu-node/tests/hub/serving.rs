@@ -122,8 +122,8 @@ impl Node {
 fn a_model_comes_with_its_first_request_and_other_lanes_do_not_wait() {
     let (hub, machine) = hub_and_machine();
     hub.trouble(UNET, Trouble { hold_after: Some(5000), ..Trouble::default() });
-    // There is room for one of them: who is still on the way takes none.
-    let node = Node::start(&machine, &["--models-pull", "on-demand", "--memory-budget-mb", "10"]);
+    // There is room for one of them, widened to f32: who is still on the way takes none.
+    let node = Node::start(&machine, &["--models-pull", "on-demand", "--memory-budget-mb", "20"]);
     assert_eq!(node.models(), ["local", "tiny"]);
     assert_eq!((node.order(1, "tiny"), node.order(2, "tiny")), (201, 201));
     hub.wait_for_held(1);

@@ -27,7 +27,7 @@ architecture = "stable-diffusion"
 revision = "{revision}"
 licence = "Apache-2.0"
 dtype = "f16"
-memory_bytes = 134_217_728
+memory_bytes = 67_108_864
 source = {{ kind = "folder" }}
 
 [defaults]
