@@ -5,6 +5,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::{
+    listed::ListedFolder,
     manifest::{Manifest, Modality},
     weights::{WeightsError, check_sizes, folder_of},
     words::Words,
@@ -75,7 +76,7 @@ pub fn load_text_model(
         return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
     }
     check_sizes(manifest)?;
-    let folder = folder_of(manifest)?;
+    let folder = ListedFolder::of(manifest, folder_of(manifest)?)?;
     let model: Box<dyn TextModel> =
         TextFiles::open(&folder).and_then(|files| files.decoder(devices)).map_err(|error| {
             LoadError::Unsupported { model: manifest.name.clone(), reason: error.to_string() }
@@ -93,8 +94,10 @@ pub fn load_embedding_engine(
         return Err(LoadError::UnknownArchitecture(manifest.architecture.clone()));
     }
     check_sizes(manifest)?;
-    let engine = Embedder::load(&folder_of(manifest)?, devices).map_err(|error| {
-        LoadError::Unsupported { model: manifest.name.clone(), reason: error.to_string() }
+    let folder = ListedFolder::of(manifest, folder_of(manifest)?)?;
+    let engine = Embedder::load(&folder, devices).map_err(|error| LoadError::Unsupported {
+        model: manifest.name.clone(),
+        reason: error.to_string(),
     })?;
     let shape = engine.shape();
     Ok((Box::new(engine), shape))
@@ -147,8 +150,8 @@ fn load_latent_model<M: LatentModel + 'static>(
         device: devices.compute().clone(),
         dtype: devices.dtype(manifest.dtype.into()),
     };
-    let model =
-        load(&folder_of(manifest)?, &options).map_err(|error| unsupported(message(&error)))?;
+    let folder = ListedFolder::of(manifest, folder_of(manifest)?)?;
+    let model = load(&folder, &options).map_err(|error| unsupported(message(&error)))?;
     let (declared, needed) = (defaults.size_multiple as usize, model.size_multiple());
     if !declared.is_multiple_of(needed) {
         let reason =

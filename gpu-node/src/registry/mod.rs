@@ -2,6 +2,7 @@
 
 mod defaults;
 mod hub;
+mod listed;
 mod load;
 mod manifest;
 mod weights;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokenizers::Tokenizer;
 
 use super::{
+    listed::ListedFolder,
     load::LoadError,
     manifest::Manifest,
     weights::{checked_folder, is_of_words},
@@ -30,6 +31,7 @@ pub struct Words {
 /// Reads them; blocking, a moment for large vocabularies.
 pub fn load_words(manifest: &Manifest) -> Result<Words, LoadError> {
     let folder = checked_folder(manifest, &is_of_words(manifest))?;
+    let folder = ListedFolder::of(manifest, folder)?;
     let read = || -> Result<Words, EngineError> {
         let files = TextFiles::open(&folder)?;
         let (config, vocabulary) = (files.config()?, Arc::new(files.vocabulary()?));
@@ -75,6 +77,7 @@ impl SharedWords {
 /// Reads an embedding model's tokenizer; blocking.
 pub fn load_tokenizer(manifest: &Manifest) -> Result<Tokenizer, LoadError> {
     let folder = checked_folder(manifest, &is_of_words(manifest))?;
+    let folder = ListedFolder::of(manifest, folder)?;
     let unsupported = |error: tokenizers::Error| LoadError::Unsupported {
         model: manifest.name.clone(),
         reason: error.to_string(),

@@ -53,6 +53,32 @@ fn hub_and_machine() -> (FakeHub, Machine) {
     (hub, machine)
 }
 
+/// Python's client may have brought other files of the same commit.
+#[test]
+fn files_of_the_cache_that_the_manifest_does_not_list_are_not_read() {
+    let (_hub, machine) = hub_and_machine();
+    let listed: Vec<&str> =
+        FILES.iter().copied().filter(|path| *path != "tokenizer/tokenizer.json").collect();
+    machine.write_manifest(&listed, "");
+    machine.pull();
+    let picture = |name: &str| {
+        let path = machine.models().join(name);
+        let words = ["generate", "--model=tiny", "--prompt=a fish!", "--seed=7", "--out"];
+        let output = machine.run(&[words.as_slice(), &[path.to_str().unwrap()]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        std::fs::read(path).unwrap()
+    };
+    let alone = picture("alone.png");
+    for (path, content) in [
+        ("tokenizer/tokenizer.json", "no tokenizer"),
+        ("tokenizer/special_tokens_map.json", "{\"pad_token\": \"!\"}"),
+        ("vae/diffusion_pytorch_model.fp16.safetensors", "no weights"),
+    ] {
+        std::fs::write(machine.pulled(path), content).unwrap();
+    }
+    assert_eq!(picture("beside.png"), alone);
+}
+
 struct Node {
     process: Child,
     url: String,
