@@ -7,7 +7,8 @@ FROM node:22-bookworm-slim AS node
 FROM rust:1.95.0-bookworm AS build
 # 90 is Hopper, 89 Ada (L4, L40S, RTX 4090), 80 A100, 86 A40 and RTX 3090, 120 RTX 5090.
 ARG CAPABILITY=90
-ENV CHANDELLE_CACHE=/tools CARGO_TERM_PROGRESS_WHEN=never
+# The image's own toolchain, without what only development needs.
+ENV RUSTUP_TOOLCHAIN=1.95.0 CHANDELLE_CACHE=/tools CARGO_TERM_PROGRESS_WHEN=never
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3-pip \
  && rm -rf /var/lib/apt/lists/*
