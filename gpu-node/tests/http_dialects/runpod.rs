@@ -45,6 +45,14 @@ async fn run_answers_an_id_and_its_place_in_the_queue_with_200() {
 }
 
 #[tokio::test]
+async fn run_says_in_queue_though_the_job_has_ended_already() {
+    let node = TestNode::start();
+    let answer = node.post("/v2/tiny/run", &json!({ "input": { "hue": 3 } })).await.json();
+    assert_eq!(answer["status"], "IN_QUEUE");
+    assert_eq!(status(&node, answer["id"].as_str().unwrap()).await["status"], "FAILED");
+}
+
+#[tokio::test]
 async fn runsync_answers_the_pictures_as_data_urls() {
     let node = TestNode::start();
     let input = json!({ "prompt": "a fish", "seed": 7, "num_images": 2, "output_format": "webp" });

@@ -20,7 +20,7 @@ use crate::{
     catalog::ServedModel,
     dialects::{
         attend::attend,
-        ids::parse_id,
+        ids::{parse_id, runpod_id},
         input::{by_their_name, in_words, read_image_input},
         order::RunPodOrder,
         runpod::{brief, status_body, stream_body},
@@ -43,7 +43,7 @@ const DEFAULT_WAIT_MS: u64 = 90_000;
 /// Clients ask again without a pause; shorter than their own patience.
 const STREAM_WAIT: Duration = Duration::from_secs(5);
 
-/// `POST /v2/{endpoint}/run`.
+/// `POST /v2/{endpoint}/run`. Says `IN_QUEUE` even of a job that began or ended meanwhile, as RunPod does.
 pub async fn create_async(
     State(state): State<AppState>,
     Path(endpoint): Path<String>,
@@ -51,8 +51,7 @@ pub async fn create_async(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>> {
     let run = open(&state, &endpoint, body, (false, base)).await?;
-    let view = run.view();
-    Ok(Json(json!({ "id": brief(&run, &view)["id"], "status": brief(&run, &view)["status"] })))
+    Ok(Json(json!({ "id": runpod_id(&run), "status": "IN_QUEUE" })))
 }
 
 /// `POST /v2/{endpoint}/runsync?wait=ms`: the end if it comes in time.
@@ -127,7 +126,7 @@ pub async fn retry(
     };
     let run = state.jobs.retry_job(&failed, image).await?;
     attend(&state.jobs, state.webhooks.as_ref(), &run);
-    Ok(Json(json!({ "id": brief(&run, &run.view())["id"], "status": "IN_QUEUE" })))
+    Ok(Json(json!({ "id": runpod_id(&run), "status": "IN_QUEUE" })))
 }
 
 /// `POST /v2/{endpoint}/purge-queue`: whoever waits is cancelled, whatever runs goes on.
