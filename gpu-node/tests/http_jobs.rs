@@ -342,8 +342,28 @@ async fn a_job_that_is_cancelled_in_a_joint_pass_takes_nobody_with_it() {
     node.script.allow_steps(STEPS);
     node.follow(&second, None).await.until("started").await;
     assert_eq!(node.delete(&second).await.status, StatusCode::NO_CONTENT);
-    node.script.let_go();
+    node.script.allow_steps(1);
     assert_eq!(node.end_of(&second).await, json!({ "event": "cancelled" }));
+    assert_eq!(node.status_of(&third).await, "running", "nobody waits for the pass to end");
+    node.script.let_go();
     assert_eq!(node.end_of(&third).await["event"], "completed");
     assert_eq!(node.script.runs(), 2);
+}
+
+#[tokio::test]
+async fn what_a_pass_has_finished_before_its_engine_breaks_is_kept() {
+    let node = TestNode::start();
+    node.script.hold();
+    node.script.let_join();
+    node.run(1, "a fish").await;
+    let second = node.order(2, "a house").await;
+    let (third, fourth) = (node.order(3, "panic").await, node.order(4, "a tree").await);
+    node.script.let_go();
+    assert_eq!(node.end_of(&second).await["event"], "completed");
+    for job in [third, fourth] {
+        let end = node.end_of(&job).await;
+        assert_eq!((&end["event"], &end["code"]), (&json!("failed"), &json!("engine_panicked")));
+    }
+    let next = node.order(5, "a boat").await;
+    assert_eq!(node.end_of(&next).await["event"], "completed");
 }

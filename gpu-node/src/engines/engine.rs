@@ -20,13 +20,21 @@ pub trait Engine: Send {
         false
     }
 
-    /// Runs inputs that join, each with the sink at its place; one whose sink says stop ends without the others.
+    /// Memory that a pass of these takes beyond what the loaded model was counted with.
+    fn pass_bytes(&self, _together: &[&Self::Input]) -> u64 {
+        0
+    }
+
+    /// Runs inputs that join, each told of at its place; one that is stopped ends without the others.
     fn run_together(
         &mut self,
         inputs: Vec<Self::Input>,
-        sinks: &mut [&mut dyn Sink<Self::Event>],
-    ) -> Vec<Result<Self::Output, EngineError>> {
-        inputs.into_iter().zip(sinks).map(|(input, sink)| self.run(input, *sink)).collect()
+        members: &mut dyn Members<Self::Event, Self::Output>,
+    ) {
+        for (place, input) in inputs.into_iter().enumerate() {
+            let result = self.run(input, &mut MemberSink { place, members: &mut *members });
+            members.ended(place, result);
+        }
     }
 }
 
@@ -47,12 +55,16 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).joins(together, next)
     }
 
+    fn pass_bytes(&self, together: &[&Self::Input]) -> u64 {
+        (**self).pass_bytes(together)
+    }
+
     fn run_together(
         &mut self,
         inputs: Vec<Self::Input>,
-        sinks: &mut [&mut dyn Sink<Self::Event>],
-    ) -> Vec<Result<Self::Output, EngineError>> {
-        (**self).run_together(inputs, sinks)
+        members: &mut dyn Members<Self::Event, Self::Output>,
+    ) {
+        (**self).run_together(inputs, members);
     }
 }
 
@@ -60,6 +72,26 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
 pub trait Sink<E> {
     /// `Err(Stopped)` when nobody wants the result any more: the engine stops at once.
     fn emit(&mut self, event: E) -> Result<(), Stopped>;
+}
+
+/// Where the events and ends of several inputs go that run in one pass, each named by its place among them.
+pub trait Members<E, O> {
+    /// `Err(Stopped)` when nobody wants that one's result any more: the others go on without it.
+    fn emit(&mut self, place: usize, event: E) -> Result<(), Stopped>;
+
+    /// That one is over, whatever the others still do.
+    fn ended(&mut self, place: usize, result: Result<O, EngineError>);
+}
+
+struct MemberSink<'a, E, O> {
+    place: usize,
+    members: &'a mut dyn Members<E, O>,
+}
+
+impl<E, O> Sink<E> for MemberSink<'_, E, O> {
+    fn emit(&mut self, event: E) -> Result<(), Stopped> {
+        self.members.emit(self.place, event)
+    }
 }
 
 /// Nobody wants the result any more.

@@ -12,5 +12,5 @@ pub mod text;
 
 pub use device::Devices;
 pub(crate) use engine::message;
-pub use engine::{Engine, EngineError, Sink, Stopped};
+pub use engine::{Engine, EngineError, Members, Sink, Stopped};
 pub use layers::compute_as_on_a_card;

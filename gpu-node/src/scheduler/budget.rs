@@ -24,6 +24,8 @@ struct Lease {
     bytes: u64,
     /// Which one it is: a tenant may leave and come back.
     number: u64,
+    /// For what it runs now, beyond its model.
+    borrowed: u64,
     last_used: Instant,
     was_asked: bool,
 }
@@ -85,14 +87,20 @@ impl MemoryBudget {
                 leases = self.wait(leases);
                 continue;
             }
-            let used: u64 = leases.iter().map(|lease| lease.bytes).sum();
-            if self.limit_bytes.is_none_or(|limit| used.saturating_add(bytes) <= limit) {
+            let fits = |used: u64| {
+                self.limit_bytes.is_none_or(|limit| used.saturating_add(bytes) <= limit)
+            };
+            let models = leases.iter().map(|lease| lease.bytes).sum();
+            let borrowed: u64 = leases.iter().map(|lease| lease.borrowed).sum();
+            if fits(borrowed.saturating_add(models)) {
                 let (last_used, was_asked) = (Instant::now(), false);
-                leases.push(Lease { tenant, bytes, number: place, last_used, was_asked });
+                let (number, borrowed) = (place, 0);
+                leases.push(Lease { tenant, bytes, number, borrowed, last_used, was_asked });
                 self.leave_line(place);
                 return Ok(());
             }
-            if !leases.iter().any(|lease| lease.was_asked) {
+            // What is borrowed comes back by itself.
+            if !fits(models) && !leases.iter().any(|lease| lease.was_asked) {
                 // Idle ones first; among the busy ones the longest unused has to leave after its run.
                 let next = leases.iter_mut().min_by_key(|l| (!l.tenant.is_idle(), l.last_used));
                 if let Some(lease) = next {
@@ -101,6 +109,29 @@ impl MemoryBudget {
                 }
             }
             leases = self.wait(leases);
+        }
+    }
+
+    /// As much of `bytes` as is free, for what a loaded model runs now; nothing while another one waits for room.
+    pub(super) fn borrow(&self, name: &str, bytes: u64) -> u64 {
+        let Some(limit) = self.limit_bytes else { return bytes };
+        let mut leases = locked(&self.leases);
+        let used = leases.iter().map(|l| l.bytes.saturating_add(l.borrowed)).sum();
+        let lease = leases.iter_mut().find(|lease| lease.tenant.name() == name);
+        let Some(lease) = lease.filter(|_| locked(&self.line).waiting.is_empty()) else {
+            return 0;
+        };
+        let lent = limit.saturating_sub(used).min(bytes);
+        lease.borrowed += lent;
+        lent
+    }
+
+    /// The tenant's run is over: all it borrowed is free again.
+    pub(super) fn give_back(&self, name: &str) {
+        let mut leases = locked(&self.leases);
+        for lease in leases.iter_mut().filter(|l| l.tenant.name() == name && l.borrowed > 0) {
+            lease.borrowed = 0;
+            self.changed.notify_all();
         }
     }
 

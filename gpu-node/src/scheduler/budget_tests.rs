@@ -347,5 +347,44 @@ fn nobody_gives_room_up_for_a_model_whose_files_are_on_their_way() {
     }
 }
 
+#[derive(Default)]
+struct Quiet(AtomicBool);
+
+impl Tenant for Quiet {
+    fn name(&self) -> &str {
+        "quiet"
+    }
+
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    fn ask_to_leave(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_run_borrows_what_is_free_and_whoever_waits_for_it_has_it_next() {
+    let budget = Arc::new(MemoryBudget::new(Some(100)));
+    let tenant = Arc::<Quiet>::default();
+    budget.reserve(tenant.clone(), 60, &|| true).unwrap();
+    assert_eq!((budget.borrow("quiet", 30), budget.borrow("quiet", 30)), (30, 10));
+    assert_eq!(budget.borrow("unloaded", 1), 0);
+
+    let next = Arc::<Quiet>::default();
+    let waits = {
+        let budget = budget.clone();
+        std::thread::spawn(move || budget.reserve(next, 40, &|| true))
+    };
+    until(|| locked(&budget.line).waiting.len() == 1);
+    assert_eq!(budget.borrow("quiet", 1), 0);
+    budget.give_back("quiet");
+    assert_eq!(waits.join().unwrap(), Ok(()));
+    assert!(!tenant.0.load(Ordering::SeqCst), "nobody had to leave for it");
+    assert_eq!(budget.borrow("quiet", 1), 0);
+    assert_eq!(MemoryBudget::new(None).borrow("quiet", 7), 7);
+}
+
 #[path = "budget_turns_tests.rs"]
 mod turns;

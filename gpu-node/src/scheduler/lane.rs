@@ -144,7 +144,8 @@ where
         Ok(())
     }
 
-    /// A waiting job leaves at once, a running one at its next `emit`; one that ended is left alone.
+    /// A waiting job leaves at once, a running one at its next `emit`, also out of a pass that others are in; one that
+    /// ended is left alone.
     pub fn cancel(&self, id: JobId) {
         let mut state = locked(&self.shared.state);
         let running = state.queue.running_flag(id);
@@ -221,6 +222,15 @@ impl<E: Engine> Shared<E> {
             queue.waiting_count(),
             queue.is_running().into(),
         );
+    }
+
+    pub(super) fn log_failure(&self, id: JobId, outcome: &Outcome<E::Output>) {
+        let Outcome::Failed(Failure { code, detail, .. }) = outcome else { return };
+        // What is wrong with an input may quote it, and prompts are not logged.
+        let detail =
+            if matches!(*code, "invalid_input" | "context_too_long") { "" } else { detail };
+        let model = &self.settings.model;
+        tracing::warn!(%model, job_id = %id, code, detail, "job failed");
     }
 
     pub(super) fn end(&self, observer: &dyn Observer<E>, outcome: Outcome<E::Output>) {

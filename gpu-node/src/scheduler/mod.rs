@@ -10,6 +10,7 @@ mod job;
 mod lane;
 mod loading;
 pub mod metrics;
+mod pass;
 mod queue;
 mod stay;
 mod stop;

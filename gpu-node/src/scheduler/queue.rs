@@ -89,6 +89,11 @@ impl<E: Engine> Queue<E> {
         Some(entry)
     }
 
+    /// What those who wait want, the next one first.
+    pub(super) fn waiting_inputs(&self) -> impl Iterator<Item = &E::Input> {
+        self.waiting.iter().map(|entry| &entry.job.input)
+    }
+
     fn note_running(&mut self, entry: &Entry<E>) {
         let LaneJob { id, weight, .. } = entry.job;
         self.running.push(Running { id, weight, stop: entry.stop.clone() });
@@ -103,6 +108,12 @@ impl<E: Engine> Queue<E> {
     /// What was taken has ended.
     pub(super) fn finish(&mut self, now: Instant) {
         (self.running, self.started) = (Vec::new(), None);
+        self.announce(0, now);
+    }
+
+    /// One of those that run together has ended before the others.
+    pub(super) fn leave(&mut self, id: JobId, now: Instant) {
+        self.running.retain(|running| running.id != id);
         self.announce(0, now);
     }
 

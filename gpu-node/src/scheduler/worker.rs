@@ -6,18 +6,17 @@ use std::{
     time::Instant,
 };
 
-use shared::ids::JobId;
-
 use super::{
     budget::NoRoom,
-    job::{Failure, LaneJob, Observer, Outcome, first_line},
+    job::{Failure, Outcome, first_line},
     lane::{LoadEngine, LoadState, Shared},
     loading::catch,
     locked,
+    pass::{OnlyRun, Pass, Run, apart, stopped},
     queue::Entry,
-    stop::{StopFlag, StopReason},
+    stop::StopFlag,
 };
-use crate::engines::{Engine, EngineError, Sink, Stopped};
+use crate::engines::{Engine, EngineError, Members};
 
 pub(super) struct Worker<E: Engine> {
     shared: Arc<Shared<E>>,
@@ -89,9 +88,10 @@ where
             }
         };
         for (run, outcome) in &ended {
-            self.log_failure(run.id, outcome);
+            self.shared.log_failure(run.id, outcome);
         }
         self.shared.budget.touch(&self.shared.settings.model);
+        self.shared.budget.give_back(&self.shared.settings.model);
         let mut state = locked(&self.shared.state);
         state.queue.finish(Instant::now());
         self.shared.report(&state);
@@ -101,43 +101,45 @@ where
         }
     }
 
-    /// The model is loaded: runs the job, and those behind it that fit into the same pass.
+    /// The model is loaded: runs the job, and those behind it that fit into the same pass. Gives the ends that were not
+    /// told before the pass was over.
     fn run_with_followers(&mut self, first: Entry<E>) -> Vec<(Run<E>, Outcome<E::Output>)> {
         let mut entries = vec![first];
         let began = self.begin(&mut entries);
         let (inputs, runs) = apart(entries);
         runs.iter().for_each(|run| run.observer.started());
-        let results = self.call_engine(inputs, &runs);
+        let shared = self.shared.clone();
+        let mut pass = Pass::new(&shared, &runs, began);
+        self.call_engine(inputs, &mut pass);
         let took = began.elapsed();
-        if results.iter().all(Result::is_ok) {
+        if pass.is_complete() {
             let weight = runs.iter().map(|run| run.weight).sum();
-            locked(&self.shared.state).queue.history.add_run(weight, took);
-            self.shared.metrics.observe_run(&self.shared.settings.model, took);
+            locked(&shared.state).queue.history.add_run(weight, took);
+            shared.metrics.observe_run(&shared.settings.model, took);
         }
-        let outcome = |run: &Run<E>, result: Ended<E>| match result {
-            Ok(output) => Outcome::Completed {
-                output,
-                queued_ms: (began - run.since).as_millis() as u64,
-                run_ms: took.as_millis() as u64,
-            },
-            Err(outcome) => outcome,
+        let mut open_ends = pass.open_ends();
+        let mut outcome = |place| {
+            let index = open_ends.iter().position(|(other, _)| *other == place)?;
+            Some(open_ends.swap_remove(index).1)
         };
-        let ended = runs.into_iter().zip(results);
-        ended
-            .map(|(run, result)| {
-                let outcome = outcome(&run, result);
-                (run, outcome)
-            })
+        runs.into_iter()
+            .enumerate()
+            .filter_map(|(place, run)| Some((run, outcome(place)?)))
             .collect()
     }
 
-    /// Adds those who wait next and may run in the same pass; from now on all of them run.
-    fn begin(&self, entries: &mut Vec<Entry<E>>) -> Instant {
+    /// Adds those who wait next and may run in the same pass, as far as there is memory for them; from now on all of
+    /// them run.
+    fn begin(&mut self, entries: &mut Vec<Entry<E>>) -> Instant {
+        let room = self.room_to_join(entries);
         let mut state = locked(&self.shared.state);
         if let Some(engine) = &self.engine {
             loop {
-                let together: Vec<&E::Input> = entries.iter().map(|e| &e.job.input).collect();
-                let Some(next) = state.queue.take_if(|next| engine.joins(&together, next)) else {
+                let together = inputs_of(entries);
+                let Some(next) = state.queue.take_if(|next| {
+                    let with_next = [&*together, &[next]].concat();
+                    engine.joins(&together, next) && engine.pass_bytes(&with_next) <= room
+                }) else {
                     break;
                 };
                 entries.push(next);
@@ -150,13 +152,22 @@ where
         now
     }
 
-    fn log_failure(&self, id: JobId, outcome: &Outcome<E::Output>) {
-        let Outcome::Failed(Failure { code, detail, .. }) = outcome else { return };
-        // What is wrong with an input may quote it, and prompts are not logged.
-        let detail =
-            if matches!(*code, "invalid_input" | "context_too_long") { "" } else { detail };
-        let model = &self.shared.settings.model;
-        tracing::warn!(%model, job_id = %id, code, detail, "job failed");
+    /// Memory for a pass of these and of all that could join them, or what there is of it. It is borrowed without the
+    /// lane's lock: the budget asks lanes how they are with its own lock held.
+    fn room_to_join(&self, entries: &[Entry<E>]) -> u64 {
+        let Some(engine) = &self.engine else { return 0 };
+        let mut together = inputs_of(entries);
+        let state = locked(&self.shared.state);
+        for next in state.queue.waiting_inputs() {
+            if !engine.joins(&together, next) {
+                break;
+            }
+            together.push(next);
+        }
+        let wanted = engine.pass_bytes(&together);
+        drop(together);
+        drop(state);
+        self.shared.budget.borrow(&self.shared.settings.model, wanted)
     }
 
     fn prepare(&mut self, stop: &StopFlag) -> Result<(), Outcome<E::Output>> {
@@ -167,29 +178,22 @@ where
         }
     }
 
-    fn call_engine(&mut self, mut inputs: Vec<E::Input>, runs: &[Run<E>]) -> Vec<Ended<E>> {
-        let panicked = || runs.iter().map(|_| Err(Outcome::Failed(Failure::panicked()))).collect();
-        let Some(engine) = &mut self.engine else { return panicked() };
-        let sink = |run| LaneSink::<E> { run };
+    fn call_engine(&mut self, mut inputs: Vec<E::Input>, pass: &mut Pass<'_, E>) {
+        let Some(engine) = &mut self.engine else { return };
         // The engine is thrown away after a panic, so whatever it left half-done is never seen.
-        let called = catch_unwind(AssertUnwindSafe(|| match (inputs.pop(), runs) {
-            (Some(input), [run]) => vec![engine.run(input, &mut sink(run))],
-            (last, runs) => {
+        let called = catch_unwind(AssertUnwindSafe(|| match (inputs.pop(), inputs.is_empty()) {
+            (Some(input), true) => {
+                let result = engine.run(input, &mut OnlyRun(&mut *pass));
+                pass.ended(0, result);
+            }
+            (last, _) => {
                 inputs.extend(last);
-                let mut sinks: Vec<LaneSink<'_, E>> = runs.iter().map(sink).collect();
-                let mut sinks: Vec<&mut dyn Sink<E::Event>> =
-                    sinks.iter_mut().map(|sink| sink as &mut dyn Sink<E::Event>).collect();
-                engine.run_together(inputs, &mut sinks)
+                engine.run_together(inputs, pass);
             }
         }));
-        let results = match called {
-            Ok(results) if results.len() == runs.len() => results,
-            _ => {
-                self.unload();
-                return panicked();
-            }
-        };
-        results.into_iter().zip(runs).map(|(result, run)| judged(result, &run.stop)).collect()
+        if called.is_err() {
+            self.unload();
+        }
     }
 
     fn ensure_loaded(&mut self, stop: &StopFlag) -> Result<(), Failure> {
@@ -277,52 +281,6 @@ where
     }
 }
 
-fn stopped<O>(reason: StopReason) -> Outcome<O> {
-    match reason {
-        StopReason::Cancelled => Outcome::Cancelled,
-        StopReason::Draining => Outcome::Failed(Failure::draining()),
-    }
-}
-
-/// What is left of a job once its input is with the engine.
-struct Run<E: Engine> {
-    id: JobId,
-    weight: f64,
-    observer: Arc<dyn Observer<E>>,
-    stop: Arc<StopFlag>,
-    since: Instant,
-}
-
-/// What became of a run: its result, or how it ended without.
-type Ended<E> = Result<<E as Engine>::Output, Outcome<<E as Engine>::Output>>;
-
-fn apart<E: Engine>(entries: Vec<Entry<E>>) -> (Vec<E::Input>, Vec<Run<E>>) {
-    let split = |Entry { job, stop, since }| {
-        let LaneJob { id, input, weight, observer } = job;
-        (input, Run { id, weight, observer, stop, since })
-    };
-    entries.into_iter().map(split).unzip()
-}
-
-fn judged<O>(result: Result<O, EngineError>, stop: &StopFlag) -> Result<O, Outcome<O>> {
-    match (result, stop.reason()) {
-        (_, Some(StopReason::Cancelled)) => Err(Outcome::Cancelled),
-        (Ok(output), _) => Ok(output),
-        (Err(_), Some(reason)) => Err(stopped(reason)),
-        (Err(error), None) => Err(Outcome::Failed(error.into())),
-    }
-}
-
-struct LaneSink<'a, E: Engine> {
-    run: &'a Run<E>,
-}
-
-impl<E: Engine> Sink<E::Event> for LaneSink<'_, E> {
-    fn emit(&mut self, event: E::Event) -> Result<(), Stopped> {
-        if self.run.stop.reason().is_some() {
-            return Err(Stopped);
-        }
-        self.run.observer.emitted(event);
-        Ok(())
-    }
+fn inputs_of<E: Engine>(entries: &[Entry<E>]) -> Vec<&E::Input> {
+    entries.iter().map(|entry| &entry.job.input).collect()
 }

@@ -1,4 +1,4 @@
-//! How runs of a pipeline behave: batches, joint passes, threads, pictures to start from, previews, cancellation.
+//! How runs of a pipeline behave: batches, threads, pictures to start from, previews, cancellation.
 
 use gpu_node::engines::{
     Engine, EngineError,
@@ -73,44 +73,6 @@ fn more_pictures_than_are_computed_at_once_are_the_same_pictures() {
     }
     let alone = ImageJob { num_images: 2, ..job() };
     assert!(parts.joins(&[&job()], &alone));
-}
-
-#[test]
-fn jobs_in_one_pass_get_what_each_gets_alone() {
-    let mut engine = pipeline();
-    let jobs = [
-        ImageJob { previews: 1, ..job() },
-        ImageJob { prompt: "blue house".into(), seed: 40, num_images: 2, previews: 1, ..job() },
-        ImageJob { negative_prompt: "the red".into(), seed: 3, previews: 1, ..job() },
-    ];
-    assert!(engine.joins(&[&jobs[0], &jobs[1]], &jobs[2]));
-    for other in [
-        ImageJob { steps: 3, ..jobs[0].clone() },
-        ImageJob { guidance: 1.0, ..jobs[0].clone() },
-        ImageJob { width: 32, ..jobs[0].clone() },
-        ImageJob { num_images: 8, ..jobs[0].clone() },
-    ] {
-        assert!(!engine.joins(&[&jobs[0]], &other), "{other:?}");
-    }
-    for guidance in [5.0, 1.0] {
-        let guided = |job: &ImageJob| match guidance > 1.0 {
-            true => ImageJob { guidance, ..job.clone() },
-            false => ImageJob { guidance, negative_prompt: String::new(), ..job.clone() },
-        };
-        let jobs: Vec<ImageJob> = jobs.iter().map(guided).collect();
-        let mut heard = [Events::all(), Events::all(), Events::all()];
-        let [a, b, c] = &mut heard;
-        let together = engine.run_together(jobs.clone(), &mut [a, b, c]);
-        for ((job, together), heard) in jobs.into_iter().zip(together).zip(&heard) {
-            let mut alone = Events::all();
-            assert_eq!(together.unwrap(), engine.run(job, &mut alone).unwrap());
-            assert_eq!(heard.seen, alone.seen);
-        }
-    }
-    let mut heard = [Events::all(), Events { seen: Vec::new(), stop_after: 1 }];
-    let [a, b] = &mut heard;
-    let ends = engine.run_together(jobs[..2].to_vec(), &mut [a, b]);
-    assert!(ends[0].is_ok() && matches!(ends[1], Err(EngineError::Cancelled)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use gpu_node::{
     engines::{
-        Engine, EngineError, Sink,
+        Engine, EngineError, Members, Sink,
         image::{EncodedImage, ImageEngine, ImageEvent, ImageJob},
     },
     scheduler::LoadEngine,
@@ -165,20 +165,27 @@ impl Engine for FakeEngine {
     fn run_together(
         &mut self,
         jobs: Vec<ImageJob>,
-        sinks: &mut [&mut dyn Sink<ImageEvent>],
-    ) -> Vec<Result<Vec<EncodedImage>, EngineError>> {
+        members: &mut dyn Members<ImageEvent, Vec<EncodedImage>>,
+    ) {
         self.script.change(|state| state.runs += 1);
         let steps = jobs[0].steps;
-        let mut ends: Vec<_> = jobs.iter().map(|job| Ok(pictures(job))).collect();
+        let mut left: Vec<usize> = (0..jobs.len()).collect();
         for step in 1..=steps {
             self.script.before_step();
-            for (end, sink) in ends.iter_mut().zip(sinks.iter_mut()) {
-                if end.is_ok() && sink.emit(ImageEvent::Step { step, steps }).is_err() {
-                    *end = Err(EngineError::Cancelled);
+            left.retain(|place| {
+                let goes_on = members.emit(*place, ImageEvent::Step { step, steps }).is_ok();
+                if !goes_on {
+                    members.ended(*place, Err(EngineError::Cancelled));
                 }
-            }
+                goes_on
+            });
         }
-        ends
+        for place in left {
+            if jobs[place].prompt == "panic" {
+                panic!("the engine was asked to panic");
+            }
+            members.ended(place, Ok(pictures(&jobs[place])));
+        }
     }
 }
 

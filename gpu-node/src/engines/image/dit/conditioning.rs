@@ -31,11 +31,18 @@ impl TimeTextEmbedding {
     }
 
     /// From pooled words `(batch, pooled)` to `(batch, width)`, through the SiLU that every block would apply.
-    pub(crate) fn forward(&self, timestep: f64, guidance: f64, pooled: &Tensor) -> Result<Tensor> {
+    /// The guidance is one number for each row or one for all; a model that takes none does not look at it.
+    pub(crate) fn forward(
+        &self,
+        timestep: f64,
+        guidance: &[f64],
+        pooled: &Tensor,
+    ) -> Result<Tensor> {
         let waves = |number| sinusoid(number, WAVES, pooled.device())?.to_dtype(pooled.dtype());
         let mut sum = self.time.forward(&waves(timestep)?)?;
         if let Some(embedder) = &self.guidance {
-            sum = (sum + embedder.forward(&waves(guidance)?)?)?;
+            let rows = guidance.iter().map(|number| waves(*number)).collect::<Result<Vec<_>>>()?;
+            sum = sum.broadcast_add(&embedder.forward(&Tensor::cat(&rows, 0)?)?)?;
         }
         Activation::Silu.forward(&sum.broadcast_add(&self.text.forward(pooled)?)?)
     }

@@ -11,7 +11,7 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob, Vae,
-        pipeline::{LatentModel, PipelineOptions},
+        pipeline::{LatentModel, Noisy, PipelineOptions, apart, batch},
         schedulers::{FlowMatchConfig, FlowSigmas, Scheduler},
         text_encoders::{ClipTextEncoder, PromptTokenizer, T5Encoder, T5Tokenizer},
     },
@@ -121,16 +121,21 @@ impl LatentModel for Flux1 {
         self.schedule.scheduler(job.scheduler, sigmas, Some(mu))
     }
 
-    fn predict(
-        &self,
-        latents: &Tensor,
-        timestep: f64,
-        condition: &FluxCondition,
-    ) -> Result<Tensor> {
-        let FluxCondition { words, guidance } = condition;
-        self.transformer
-            .forward(&latents.to_dtype(self.dtype)?, timestep, *guidance, words)?
-            .to_dtype(DType::F32)
+    fn predict(&self, timestep: f64, runs: &[Noisy<'_, FluxCondition>]) -> Result<Vec<Tensor>> {
+        let all = |part: fn(&FluxWords) -> &Tensor| {
+            let parts: Vec<&Tensor> = runs.iter().map(|run| part(&run.condition.words)).collect();
+            Tensor::cat(&parts, 0)
+        };
+        let words =
+            FluxWords { hidden: all(|words| &words.hidden)?, pooled: all(|words| &words.pooled)? };
+        let mut guidance = Vec::new();
+        for run in runs {
+            let pictures = run.latents.dim(0)?;
+            guidance.extend(std::iter::repeat_n(run.condition.guidance, pictures));
+        }
+        let latents = batch(runs)?.to_dtype(self.dtype)?;
+        let output = self.transformer.forward_each(&latents, timestep, &guidance, &words)?;
+        apart(&output.to_dtype(DType::F32)?, runs)
     }
 
     fn encode(&self, pictures: &Tensor, noise: &Tensor) -> Result<Tensor> {
@@ -143,5 +148,12 @@ impl LatentModel for Flux1 {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn picture_bytes(&self, _job: &ImageJob, [_, height, width]: [usize; 3]) -> u64 {
+        let [with_guidance, without] = T5_LENGTHS;
+        let words = if self.transformer.has_guidance() { with_guidance } else { without };
+        let tokens = words + height / PATCH * (width / PATCH);
+        (tokens * self.transformer.working_width() * self.dtype.size_in_bytes()) as u64
     }
 }

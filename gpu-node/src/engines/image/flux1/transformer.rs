@@ -70,6 +70,7 @@ pub struct FluxWords {
 #[derive(Debug)]
 pub struct FluxTransformer {
     inputs: usize,
+    width: usize,
     axes: [usize; 3],
     has_guidance: bool,
     picture: Linear,
@@ -97,6 +98,7 @@ impl FluxTransformer {
             .collect::<Result<_>>()?;
         Ok(Self {
             inputs: config.inputs,
+            width,
             axes: config.axes,
             has_guidance: config.has_guidance,
             picture: Linear::load(config.inputs, width, vb.pp("x_embedder"))?,
@@ -123,6 +125,11 @@ impl FluxTransformer {
         self.has_guidance
     }
 
+    /// Numbers that are alive at once in the widest place, for each token.
+    pub fn working_width(&self) -> usize {
+        24 * self.width
+    }
+
     /// From noisy latents `(batch, channels, height, width)` to the predicted flow; `timestep` goes to 1000.
     pub fn forward(
         &self,
@@ -131,12 +138,24 @@ impl FluxTransformer {
         guidance: f64,
         words: &FluxWords,
     ) -> Result<Tensor> {
+        self.forward_each(latents, timestep, &[guidance], words)
+    }
+
+    /// The same with a guidance for each picture, or one for all.
+    pub fn forward_each(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        guidance: &[f64],
+        words: &FluxWords,
+    ) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
         let size = (height / PATCH, width / PATCH);
         let word_count = words.hidden.dim(1)?;
         let rope = self.rope(word_count, size, latents.device())?;
         // The guidance is embedded as if it were a timestep of one thousandth.
-        let embedding = self.time_text.forward(timestep, 1000.0 * guidance, &words.pooled)?;
+        let guidance: Vec<f64> = guidance.iter().map(|guidance| 1000.0 * guidance).collect();
+        let embedding = self.time_text.forward(timestep, &guidance, &words.pooled)?;
         let mut picture = self.picture.forward(&patches(latents, PATCH)?)?;
         let mut words = self.words.forward(&words.hidden)?;
         for block in &self.double {

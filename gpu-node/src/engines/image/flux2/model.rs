@@ -11,9 +11,9 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob,
-        pipeline::{LatentModel, PipelineOptions, from_picture},
+        pipeline::{LatentModel, Noisy, PipelineOptions, from_picture, in_groups},
         schedulers::{FlowMatchConfig, FlowSigmas, Scheduler},
-        text_encoders::{PromptStyle, Qwen3Encoder},
+        text_encoders::{PROMPT_TOKENS, PromptStyle, Qwen3Encoder},
     },
     text::decoder::Tap,
 };
@@ -78,6 +78,20 @@ impl Flux2Klein {
             })
             .collect()
     }
+
+    /// The transformer's output for latents with their words. All words have one length; a run with pictures to refer
+    /// to has tokens of its own number and is computed by itself.
+    fn predict_sides(
+        &self,
+        timestep: f64,
+        all: &[(&Tensor, &Conditioning)],
+    ) -> Result<Vec<Tensor>> {
+        let key =
+            |words: &Conditioning| Ok(words.has_references().then_some(std::ptr::from_ref(words)));
+        in_groups(all, key, |latents, words| {
+            self.transformer.forward(latents, timestep, &Conditioning::join(words)?)
+        })
+    }
 }
 
 impl LatentModel for Flux2Klein {
@@ -136,14 +150,25 @@ impl LatentModel for Flux2Klein {
 
     fn predict(
         &self,
-        latents: &Tensor,
         timestep: f64,
-        condition: &GuidedConditioning,
-    ) -> Result<Tensor> {
-        let towards = self.transformer.forward(latents, timestep, &condition.towards)?;
-        let Some((away, guidance)) = &condition.away else { return Ok(towards) };
-        let away = self.transformer.forward(latents, timestep, away)?;
-        &away + ((towards - &away)? * *guidance)?
+        runs: &[Noisy<'_, GuidedConditioning>],
+    ) -> Result<Vec<Tensor>> {
+        let towards: Vec<_> =
+            runs.iter().map(|run| (&run.latents, &run.condition.towards)).collect();
+        let away: Vec<_> = runs
+            .iter()
+            .filter_map(|run| Some((&run.latents, &run.condition.away.as_ref()?.0)))
+            .collect();
+        let towards = self.predict_sides(timestep, &towards)?;
+        let mut away = self.predict_sides(timestep, &away)?.into_iter();
+        let guided = towards.into_iter().zip(runs).map(|(towards, run)| {
+            let guidance = run.condition.away.as_ref().map(|(_, guidance)| *guidance);
+            match guidance.and_then(|guidance| Some((away.next()?, guidance))) {
+                Some((away, guidance)) => &away + ((towards - &away)? * guidance)?,
+                None => Ok(towards),
+            }
+        });
+        guided.collect()
     }
 
     /// The likeliest latents: a reference is read as it is.
@@ -161,6 +186,17 @@ impl LatentModel for Flux2Klein {
 
     fn starts_from_picture(&self) -> bool {
         false
+    }
+
+    /// References count as if each had the size of the picture.
+    fn picture_bytes(&self, job: &ImageJob, [_, height, width]: [usize; 3]) -> u64 {
+        let pictures = 1 + job.images.len();
+        self.transformer.working_bytes(PROMPT_TOKENS + pictures * height * width)
+    }
+
+    /// Edits have a number of tokens of their own: nothing is gained where they wait for each other.
+    fn fits(&self, job: &ImageJob, next: &ImageJob) -> bool {
+        job.images.is_empty() && next.images.is_empty()
     }
 }
 

@@ -37,14 +37,39 @@ pub struct Transformer {
 }
 
 /// Words and reference pictures, ready for pictures of one size.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Conditioning {
-    /// `(1, tokens, width)`.
+    /// `(1 or as many as pictures, tokens, width)`.
     words: Tensor,
     /// `(1, tokens, channels)`.
     references: Option<Tensor>,
     rope: AxisRope,
     latent_size: [usize; 2],
+}
+
+impl Conditioning {
+    /// Whether it refers to pictures.
+    pub fn has_references(&self) -> bool {
+        self.references.is_some()
+    }
+
+    /// Words of one length, each for so many pictures, as one for all these pictures. Those that refer to pictures
+    /// have nobody to join.
+    pub fn join(all: &[(&Self, usize)]) -> Result<Self> {
+        let Some((first, _)) = all.first() else { bail!("no words to join") };
+        if all.len() == 1 {
+            return Ok((*first).clone());
+        }
+        let other = |one: &Self| one.has_references() || one.latent_size != first.latent_size;
+        if all.iter().any(|(one, _)| other(one)) {
+            bail!("words with pictures to refer to, or for other sizes, do not join");
+        }
+        let words = all
+            .iter()
+            .map(|(one, pictures)| one.words.repeat((*pictures, 1, 1)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { words: Tensor::cat(&words, 0)?, ..(*first).clone() })
+    }
 }
 
 impl Transformer {
@@ -90,6 +115,12 @@ impl Transformer {
     /// Numbers per token of the words.
     pub fn words_width(&self) -> usize {
         self.config.words_width
+    }
+
+    /// Bytes that are alive at once in the widest place for pictures with so many tokens, their words' among them.
+    pub fn working_bytes(&self, tokens: usize) -> u64 {
+        let width = 16 * self.config.width() + 4 * self.config.feed_forward;
+        (tokens * width * self.place.0.size_in_bytes()) as u64
     }
 
     /// Prepares words `(1, tokens, words width)` and encoded pictures `(1, channels, height, width)` for latents
@@ -153,7 +184,10 @@ impl Transformer {
             picture = Tensor::cat(&[&picture, &references.repeat((batch, 1, 1))?], 1)?;
         }
         let mut picture = self.picture_in.forward(&picture)?;
-        let mut words = conditioning.words.repeat((batch, 1, 1))?;
+        let mut words = match conditioning.words.dim(0)? {
+            1 => conditioning.words.repeat((batch, 1, 1))?,
+            _ => conditioning.words.clone(),
+        };
         let rope = &conditioning.rope;
         for block in &self.double_blocks {
             let changes = (&words_change, &picture_change);

@@ -1,14 +1,11 @@
-//! From noise, or a picture under noise, to latents; with previews on the way.
+//! One run from noise, or a picture under noise, to latents; with previews on the way.
 
-use candle_core::{IndexOp, Tensor};
+use candle_core::Tensor;
 
-use super::{
-    LatentModel, Pipeline,
-    pixels::{finite_values, to_picture},
-};
+use super::{LatentModel, pixels::finite_values};
 use crate::engines::{
-    EngineError, Sink,
-    image::{ImageEvent, ImageJob, picture::encode_preview},
+    EngineError,
+    image::{ImageJob, schedulers::Scheduler},
     message,
 };
 
@@ -25,67 +22,83 @@ pub struct Denoising<'a, C> {
     pub noise: &'a Noise<'a>,
 }
 
-impl<M: LatentModel> Pipeline<M> {
-    /// From noise to scaled latents. A run from a picture leaves out the first steps of its schedule.
-    pub fn denoise(
-        &self,
-        denoising: &Denoising<'_, M::Condition>,
-        sink: &mut dyn Sink<ImageEvent>,
-    ) -> Result<Tensor, EngineError> {
+/// A run between two of its steps.
+pub(super) struct Run<'a, C> {
+    pub(super) condition: &'a C,
+    noise: &'a Noise<'a>,
+    scheduler: Box<dyn Scheduler>,
+    timesteps: Vec<f64>,
+    /// The step it began with, and the one that comes next.
+    first: usize,
+    next: usize,
+    pub(super) latents: Tensor,
+    preview_steps: Vec<u32>,
+}
+
+impl<'a, C> Run<'a, C> {
+    /// A run from a picture leaves out the first steps of its schedule.
+    pub(super) fn begin<M: LatentModel<Condition = C>>(
+        model: &M,
+        denoising: &Denoising<'a, C>,
+    ) -> Result<Self, EngineError> {
         let &Denoising { job, condition, ref start, noise } = denoising;
         let first_noise = noise(0)?;
         let (_, channels, height, width) = first_noise.dims4()?;
-        let mut scheduler = self
-            .model
+        let scheduler = model
             .scheduler(job, [channels, height, width])
             .map_err(|error| EngineError::InvalidInput(message(&error)))?;
         let timesteps = scheduler.timesteps().to_vec();
-        let (first, mut latents) = match start {
+        let (first, latents) = match start {
             None => (0, (first_noise * scheduler.initial_sigma())?),
             Some(start) => {
                 let first = scheduler.first_step(job.strength);
                 if first >= timesteps.len() {
-                    return kept(start, job);
+                    (timesteps.len(), kept(start, job)?)
+                } else {
+                    (first, scheduler.add_noise(first, start, &first_noise)?)
                 }
-                (first, scheduler.add_noise(first, start, &first_noise)?)
             }
         };
-        let steps = (timesteps.len() - first) as u32;
-        let preview_steps = preview_steps(steps, job.previews);
-        for (step, timestep) in timesteps.into_iter().enumerate().skip(first) {
-            let input = (&latents * scheduler.input_scale(step))?;
-            let output = self.model.predict(&input, timestep, condition)?;
-            let done = (step - first) as u32 + 1;
-            let original = match preview_steps.contains(&done) {
-                true => Some(scheduler.original(step, &output, &latents)?),
-                false => None,
-            };
-            let fresh = match scheduler.draws_noise() {
-                true => Some(noise(step as u64 + 1)?),
-                false => None,
-            };
-            latents = scheduler.step(step, &output, &latents, fresh.as_ref())?;
-            sink.emit(ImageEvent::Step { step: done, steps })?;
-            if let Some(original) = original {
-                self.emit_previews(&original, done, sink)?;
-            }
-        }
-        finite_values(&latents)?;
-        Ok(latents)
+        let preview_steps = preview_steps((timesteps.len() - first) as u32, job.previews);
+        let next = first;
+        Ok(Self { condition, noise, scheduler, timesteps, first, next, latents, preview_steps })
     }
 
-    fn emit_previews(
-        &self,
-        original: &Tensor,
-        step: u32,
-        sink: &mut dyn Sink<ImageEvent>,
-    ) -> Result<(), EngineError> {
-        for index in 0..original.dim(0)? {
-            let pixels = self.model.decode(&original.narrow(0, index, 1)?)?;
-            let jpeg = encode_preview(to_picture(&pixels.i(0)?)?)?;
-            sink.emit(ImageEvent::Preview { index: index as u32, step, jpeg })?;
-        }
-        Ok(())
+    /// What to tell the model at the steps that are left.
+    pub(super) fn ahead(&self) -> &[f64] {
+        &self.timesteps[self.next..]
+    }
+
+    /// What the model reads at the next step.
+    pub(super) fn input(&self) -> candle_core::Result<Tensor> {
+        &self.latents * self.scheduler.input_scale(self.next)
+    }
+
+    /// Does the next step with the model's output; gives how many are done and how many there are, and what to
+    /// show of it if there is a preview now.
+    pub(super) fn advance(
+        &mut self,
+        output: &Tensor,
+    ) -> candle_core::Result<([u32; 2], Option<Tensor>)> {
+        let done = (self.next - self.first) as u32 + 1;
+        let original = match self.preview_steps.contains(&done) {
+            true => Some(self.scheduler.original(self.next, output, &self.latents)?),
+            false => None,
+        };
+        let fresh = match self.scheduler.draws_noise() {
+            true => Some((self.noise)(self.next as u64 + 1)?),
+            false => None,
+        };
+        self.latents = self.scheduler.step(self.next, output, &self.latents, fresh.as_ref())?;
+        self.next += 1;
+        let steps = (self.timesteps.len() - self.first) as u32;
+        Ok(([done, steps], original))
+    }
+
+    /// The scaled latents at the end.
+    pub(super) fn finish(self) -> Result<Tensor, EngineError> {
+        finite_values(&self.latents)?;
+        Ok(self.latents)
     }
 }
 

@@ -1,7 +1,9 @@
 //! A whole run of any latent model: noise to latents, step by step, to the bytes of files.
 
+mod batches;
 mod denoise;
 mod parts;
+mod pass;
 mod pixels;
 mod together;
 
@@ -15,12 +17,28 @@ use super::{
     picture::{Origin, encode_picture},
     schedulers::Scheduler,
 };
-use crate::engines::{Engine, EngineError, Sink};
+use crate::engines::{Engine, EngineError, Members, Sink};
+pub(super) use batches::{apart, batch, guided, in_groups};
 pub use denoise::{Denoising, Noise};
 use parts::{parts_of, run_parts};
+use pass::Alone;
 pub(super) use pixels::from_picture;
 use pixels::to_picture;
 use together::fit_together;
+
+/// A run at a step: what the model reads.
+#[derive(Debug)]
+pub struct Noisy<'a, C> {
+    /// `(pictures, channels, height, width)`.
+    pub latents: Tensor,
+    pub condition: &'a C,
+}
+
+impl<C> Clone for Noisy<'_, C> {
+    fn clone(&self) -> Self {
+        Self { latents: self.latents.clone(), condition: self.condition }
+    }
+}
 
 /// What one family of models gives; [`Pipeline`] does the rest.
 pub trait LatentModel: Send {
@@ -56,13 +74,13 @@ pub trait LatentModel: Send {
         true
     }
 
-    /// The model's output, guidance applied, in f32, for latents `(pictures, channels, height, width)`.
+    /// The model's outputs, guidance applied, in f32, one for each run. All have one size and stand at one moment;
+    /// what a run gets does not depend on the others.
     fn predict(
         &self,
-        latents: &Tensor,
         timestep: f64,
-        condition: &Self::Condition,
-    ) -> candle_core::Result<Tensor>;
+        runs: &[Noisy<'_, Self::Condition>],
+    ) -> candle_core::Result<Vec<Tensor>>;
 
     /// Scaled latents of pictures `(1 or as many as noise, 3, height, width)` in −1 … 1, for a run that
     /// starts from one; `noise` is standard normal and has the shape of the result.
@@ -73,19 +91,13 @@ pub trait LatentModel: Send {
 
     fn device(&self) -> &Device;
 
-    /// Conditions of several jobs as the condition of all their pictures, in one pass; `None` for a model that
-    /// runs each job alone.
-    fn join(
-        &self,
-        _conditions: &[Self::Condition],
-    ) -> candle_core::Result<Option<Self::Condition>> {
-        Ok(None)
+    /// Whether two jobs of one size and the same steps gain anything from one pass.
+    fn fits(&self, _job: &ImageJob, _next: &ImageJob) -> bool {
+        true
     }
 
-    /// Whether [`LatentModel::join`] joins.
-    fn joins(&self) -> bool {
-        false
-    }
+    /// Memory that one picture of a job takes in a step, beside the weights.
+    fn picture_bytes(&self, job: &ImageJob, latent: [usize; 3]) -> u64;
 
     /// Whether a run starts from a job's picture; if not, `condition` reads a job's pictures.
     fn starts_from_picture(&self) -> bool {
@@ -213,12 +225,8 @@ impl<M: LatentModel> Pipeline<M> {
 
 impl<M: LatentModel> Pipeline<M> {
     /// From the latents of a job's pictures to its files.
-    fn finish(
-        &self,
-        job: &ImageJob,
-        latents: &Tensor,
-        [height, width]: [usize; 2],
-    ) -> Result<Vec<EncodedImage>, EngineError> {
+    fn files(&self, job: &ImageJob, latents: &Tensor) -> Result<Vec<EncodedImage>, EngineError> {
+        let [height, width] = self.native_size(job)?;
         let model = (self.options.model.as_str(), self.options.revision.as_str());
         (0..job.num_images)
             .map(|index| {
@@ -236,27 +244,6 @@ impl<M: LatentModel> Pipeline<M> {
     }
 }
 
-impl<M: LatentModel> Pipeline<M> {
-    fn run_at_once(
-        &self,
-        job: &ImageJob,
-        sink: &mut dyn Sink<ImageEvent>,
-    ) -> Result<Vec<EncodedImage>, EngineError> {
-        let native = self.native_size(job)?;
-        self.check_words(job)?;
-        let [height, width] = native;
-        let latent = self.model.latent_dims(height, width);
-        let denoising = Denoising {
-            job,
-            condition: &self.model.condition(job, native)?,
-            start: self.start(job, native, latent)?,
-            noise: &|draw| self.noise(job, draw, latent),
-        };
-        let latents = self.denoise(&denoising, sink)?;
-        self.finish(job, &latents, native)
-    }
-}
-
 impl<M: LatentModel> Engine for Pipeline<M> {
     type Input = ImageJob;
     type Event = ImageEvent;
@@ -268,23 +255,39 @@ impl<M: LatentModel> Engine for Pipeline<M> {
         sink: &mut dyn Sink<ImageEvent>,
     ) -> Result<Vec<EncodedImage>, EngineError> {
         let at_once = self.at_once(&job);
-        run_parts(parts_of(job, at_once), sink, |part, sink| self.run_at_once(&part, sink))
+        run_parts(parts_of(job, at_once), sink, |part, sink| {
+            let mut alone = Alone::new(sink);
+            self.run_pass(&[part], &mut alone);
+            alone.into_end()
+        })
     }
 
     fn joins(&self, together: &[&ImageJob], next: &ImageJob) -> bool {
         // A job that will be refused is run, and refused, alone; one that comes in parts is a pass of its own.
         let is_sound =
             |job: &ImageJob| self.check_words(job).is_ok() && job.num_images <= self.at_once(job);
-        self.model.joins()
-            && fit_together(together, next)
+        fit_together(together, next)
             && together.iter().chain([&next]).all(|job| is_sound(job))
+            && together.iter().all(|job| self.model.fits(job, next))
+    }
+
+    /// The loaded model was counted with as many pictures as are computed at once; decoding takes one at a time.
+    fn pass_bytes(&self, together: &[&ImageJob]) -> u64 {
+        let bytes = |job: &&ImageJob| {
+            let [height, width] = self.native_size(job).ok()?;
+            Some(self.model.picture_bytes(job, self.model.latent_dims(height, width)))
+        };
+        let pictures: u32 = together.iter().map(|job| job.num_images).sum();
+        let counted = together.first().map_or(0, |job| self.at_once(job));
+        let of_one = together.iter().filter_map(bytes).max().unwrap_or(0);
+        u64::from(pictures.saturating_sub(counted)) * of_one
     }
 
     fn run_together(
         &mut self,
         jobs: Vec<ImageJob>,
-        sinks: &mut [&mut dyn Sink<ImageEvent>],
-    ) -> Vec<Result<Vec<EncodedImage>, EngineError>> {
-        self.run_joined(&jobs, sinks)
+        members: &mut dyn Members<ImageEvent, Vec<EncodedImage>>,
+    ) {
+        self.run_pass(&jobs, members);
     }
 }

@@ -1,11 +1,11 @@
-//! Several jobs in one pass: each keeps its words, its seeds and its end.
+//! Several jobs in one pass, from their words to their files. What one of them asks for or runs into is its own matter.
 
 use candle_core::Tensor;
 use shared::limits::IMAGES_PER_CALL_MAX;
 
-use super::{Denoising, LatentModel, Pipeline};
+use super::{Denoising, LatentModel, Noise, Pipeline, denoise::Run, pass::Pass};
 use crate::engines::{
-    EngineError, Sink, Stopped,
+    EngineError, Members,
     image::{EncodedImage, ImageEvent, ImageJob},
 };
 
@@ -13,92 +13,65 @@ use crate::engines::{
 pub(super) fn fit_together(together: &[&ImageJob], next: &ImageJob) -> bool {
     let pictures: u32 = together.iter().map(|job| job.num_images).sum();
     let same = |job: &&ImageJob| {
-        (job.width, job.height, job.steps) == (next.width, next.height, next.steps)
-            && job.guidance.to_bits() == next.guidance.to_bits()
-            && (job.scheduler, job.previews) == (next.scheduler, next.previews)
-            && job.images.is_empty()
-            && next.images.is_empty()
+        (job.width, job.height) == (next.width, next.height)
+            && (job.steps, job.scheduler) == (next.steps, next.scheduler)
+            && job.images.is_empty() == next.images.is_empty()
+            && (job.images.is_empty() || job.strength.to_bits() == next.strength.to_bits())
     };
     u64::from(pictures + next.num_images) <= IMAGES_PER_CALL_MAX && together.iter().all(same)
 }
 
-/// Hands each event to the jobs it is about; a job whose caller is gone hears nothing more.
-struct Everyone<'a, 'b> {
-    sinks: &'a mut [&'b mut dyn Sink<ImageEvent>],
-    /// Pictures of each job.
-    counts: Vec<u32>,
-    is_gone: Vec<bool>,
-}
-
-impl Everyone<'_, '_> {
-    fn tell(&mut self, job: usize, event: ImageEvent) {
-        if let Some(sink) = self.sinks.get_mut(job).filter(|_| !self.is_gone[job]) {
-            self.is_gone[job] = sink.emit(event).is_err();
-        }
-    }
-}
-
-impl Sink<ImageEvent> for Everyone<'_, '_> {
-    fn emit(&mut self, event: ImageEvent) -> Result<(), Stopped> {
-        match event {
-            ImageEvent::Step { .. } => {
-                (0..self.counts.len()).for_each(|job| self.tell(job, event.clone()));
-            }
-            ImageEvent::Preview { mut index, step, jpeg } => {
-                let mut job = 0;
-                while self.counts.get(job).is_some_and(|count| index >= *count) {
-                    index -= self.counts[job];
-                    job += 1;
-                }
-                self.tell(job, ImageEvent::Preview { index, step, jpeg });
-            }
-        }
-        if self.is_gone.iter().all(|is_gone| *is_gone) { Err(Stopped) } else { Ok(()) }
-    }
+/// A job with all that its run needs.
+struct Prepared<'a, C> {
+    job: &'a ImageJob,
+    condition: C,
+    start: Option<Tensor>,
+    noise: Box<Noise<'a>>,
 }
 
 impl<M: LatentModel> Pipeline<M> {
-    pub(super) fn run_joined(
+    /// Runs jobs that [fit together](fit_together), one alone too, and tells of each when it is over.
+    pub(super) fn run_pass(
         &self,
         jobs: &[ImageJob],
-        sinks: &mut [&mut dyn Sink<ImageEvent>],
-    ) -> Vec<Result<Vec<EncodedImage>, EngineError>> {
-        let counts: Vec<u32> = jobs.iter().map(|job| job.num_images).collect();
-        let is_gone = vec![false; jobs.len()];
-        let mut everyone = Everyone { sinks, counts, is_gone };
-        let latents = self.denoise_joined(jobs, &mut everyone);
-        let mut first = 0;
-        let ends = jobs.iter().zip(everyone.is_gone).map(|(job, is_gone)| {
-            let (start, count) = (first, job.num_images as usize);
-            first += count;
-            if is_gone {
-                return Err(EngineError::Cancelled);
+        members: &mut dyn Members<ImageEvent, Vec<EncodedImage>>,
+    ) {
+        let mut prepared = Vec::with_capacity(jobs.len());
+        for (place, job) in jobs.iter().enumerate() {
+            match self.prepare(job) {
+                Ok(ready) => prepared.push((place, ready)),
+                Err(error) => members.ended(place, Err(error)),
             }
-            let (latents, native) = latents.as_ref().map_err(EngineError::clone)?;
-            self.finish(job, &latents.narrow(0, start, count)?, *native)
-        });
-        ends.collect()
+        }
+        let mut pass = Pass::default();
+        for (place, ready) in &prepared {
+            let denoising = Denoising {
+                job: ready.job,
+                condition: &ready.condition,
+                start: ready.start.clone(),
+                noise: &*ready.noise,
+            };
+            let begun = Run::begin(&self.model, &denoising);
+            if let Err(error) = begun.and_then(|run| pass.add(*place, run)) {
+                members.ended(*place, Err(error));
+            }
+        }
+        while self.step(&mut pass, members) {}
+        for (place, run) in pass.into_runs() {
+            let files = run.finish().and_then(|latents| self.files(&jobs[place], &latents));
+            members.ended(place, files);
+        }
     }
 
-    fn denoise_joined(
-        &self,
-        jobs: &[ImageJob],
-        everyone: &mut Everyone<'_, '_>,
-    ) -> Result<(Tensor, [usize; 2]), EngineError> {
-        let alone = || EngineError::Failed("this model runs each job alone".to_owned());
-        let first = jobs.first().ok_or_else(alone)?;
-        let native = self.native_size(first)?;
+    fn prepare<'a>(&'a self, job: &'a ImageJob) -> Result<Prepared<'a, M::Condition>, EngineError> {
+        let native = self.native_size(job)?;
+        self.check_words(job)?;
         let latent = self.model.latent_dims(native[0], native[1]);
-        let conditions = jobs
-            .iter()
-            .map(|job| self.model.condition(job, native))
-            .collect::<Result<Vec<_>, EngineError>>()?;
-        let condition = self.model.join(&conditions)?.ok_or_else(alone)?;
-        let noise = |draw| {
-            let each = jobs.iter().map(|job| self.noise(job, draw, latent));
-            Tensor::cat(&each.collect::<candle_core::Result<Vec<_>>>()?, 0)
-        };
-        let denoising = Denoising { job: first, condition: &condition, start: None, noise: &noise };
-        Ok((self.denoise(&denoising, everyone)?, native))
+        Ok(Prepared {
+            job,
+            condition: self.model.condition(job, native)?,
+            start: self.start(job, native, latent)?,
+            noise: Box::new(move |draw| self.noise(job, draw, latent)),
+        })
     }
 }

@@ -11,7 +11,7 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob, Vae,
-        pipeline::{LatentModel, PipelineOptions},
+        pipeline::{LatentModel, Noisy, PipelineOptions, guided},
         schedulers::{FlowMatchConfig, FlowSigmas, Scheduler},
         text_encoders::{ClipTextEncoder, PromptTokenizer, T5Encoder, T5Tokenizer},
     },
@@ -150,17 +150,21 @@ impl LatentModel for StableDiffusion3 {
         self.schedule.scheduler(job.scheduler, FlowSigmas::OfSteps(job.steps as usize), Some(mu))
     }
 
-    /// With guidance, `away + guidance · (towards − away)` from one batch of both.
-    fn predict(&self, latents: &Tensor, timestep: f64, condition: &GuidedWords) -> Result<Tensor> {
-        let input = latents.to_dtype(self.dtype)?;
-        let GuidedWords { words, guidance } = condition;
-        let Some(guidance) = guidance else {
-            return self.transformer.forward(&input, timestep, words)?.to_dtype(DType::F32);
+    fn predict(&self, timestep: f64, runs: &[Noisy<'_, GuidedWords>]) -> Result<Vec<Tensor>> {
+        let all = |part: fn(&Words) -> &Tensor| {
+            let parts: Vec<&Tensor> = runs.iter().map(|run| part(&run.condition.words)).collect();
+            Tensor::cat(&parts, 0)
         };
-        let both = Tensor::cat(&[&input, &input], 0)?;
-        let output = self.transformer.forward(&both, timestep, words)?.to_dtype(DType::F32)?;
-        let halves = output.chunk(2, 0)?;
-        &halves[0] + ((&halves[1] - &halves[0])? * *guidance)?
+        let words =
+            Words { hidden: all(|words| &words.hidden)?, pooled: all(|words| &words.pooled)? };
+        guided(
+            runs,
+            |condition| condition.guidance,
+            |latents| {
+                let latents = latents.to_dtype(self.dtype)?;
+                self.transformer.forward(&latents, timestep, &words)?.to_dtype(DType::F32)
+            },
+        )
     }
 
     fn encode(&self, pictures: &Tensor, noise: &Tensor) -> Result<Tensor> {
@@ -173,5 +177,13 @@ impl LatentModel for StableDiffusion3 {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn picture_bytes(&self, job: &ImageJob, [_, height, width]: [usize; 3]) -> u64 {
+        let halves = if job.guidance > 1.0 { 2 } else { 1 };
+        let patch = self.transformer.patch();
+        let words = self.clips[0].1.positions().unwrap_or(0) + T5_LENGTH;
+        let tokens = halves * (words + height / patch * (width / patch));
+        (tokens * self.transformer.working_width() * self.dtype.size_in_bytes()) as u64
     }
 }

@@ -76,6 +76,7 @@ pub struct Words {
 pub struct Sd3Transformer {
     channels: usize,
     patch: usize,
+    width: usize,
     positions: PositionTable,
     patch_embedding: Linear,
     words: Linear,
@@ -101,6 +102,7 @@ impl Sd3Transformer {
         Ok(Self {
             channels: config.channels,
             patch,
+            width,
             positions: PositionTable::load(config.positions, width, vb.pp("pos_embed"))?,
             patch_embedding: load_patch_embedding(&config, vb.pp("pos_embed.proj"))?,
             words: Linear::load(config.words, width, vb.pp("context_embedder"))?,
@@ -130,13 +132,18 @@ impl Sd3Transformer {
         self.positions.side * self.patch
     }
 
+    /// Numbers that are alive at once in the widest place, for each token.
+    pub fn working_width(&self) -> usize {
+        24 * self.width
+    }
+
     /// From noisy latents `(batch, channels, height, width)` to the predicted flow; `timestep` goes to 1000.
     pub fn forward(&self, latents: &Tensor, timestep: f64, words: &Words) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
         let size = (height / self.patch, width / self.patch);
         let picture = self.patch_embedding.forward(&patches(latents, self.patch)?)?;
         let mut picture = picture.broadcast_add(&self.positions.centre(size)?)?;
-        let embedding = self.time_text.forward(timestep, 0.0, &words.pooled)?;
+        let embedding = self.time_text.forward(timestep, &[], &words.pooled)?;
         let mut words = self.words.forward(&words.hidden)?;
         for block in &self.blocks {
             let (next_words, next_picture) = block.forward(&words, &picture, &embedding)?;

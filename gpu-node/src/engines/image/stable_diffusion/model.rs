@@ -11,7 +11,7 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob, Vae,
-        pipeline::{LatentModel, PipelineOptions},
+        pipeline::{LatentModel, Noisy, PipelineOptions, guided},
         schedulers::{ScheduleConfig, Scheduler, scheduler},
     },
 };
@@ -126,21 +126,24 @@ impl LatentModel for StableDiffusion {
         scheduler(job.scheduler, &self.schedule, job.steps as usize)
     }
 
-    /// With guidance, `away + guidance · (towards − away)` from one batch of both.
     fn predict(
         &self,
-        latents: &Tensor,
         timestep: f64,
-        condition: &Guided,
-    ) -> candle_core::Result<Tensor> {
-        let input = latents.to_dtype(self.dtype)?;
-        let Guided { text, added, guidance } = condition;
-        let forward = |input: &Tensor| {
-            self.unet.forward(input, timestep, text, added.as_ref())?.to_dtype(DType::F32)
-        };
-        let Some(guidance) = guidance else { return forward(&input) };
-        let halves = forward(&Tensor::cat(&[&input, &input], 0)?)?.chunk(2, 0)?;
-        &halves[0] + ((&halves[1] - &halves[0])? * *guidance)?
+        runs: &[Noisy<'_, Guided>],
+    ) -> candle_core::Result<Vec<Tensor>> {
+        let texts: Vec<&Tensor> = runs.iter().map(|run| &run.condition.text).collect();
+        let text = Tensor::cat(&texts, 0)?;
+        let added: Option<Vec<&Tensor>> =
+            runs.iter().map(|run| run.condition.added.as_ref()).collect();
+        let added = added.map(|added| Tensor::cat(&added, 0)).transpose()?;
+        guided(
+            runs,
+            |condition| condition.guidance,
+            |latents| {
+                let latents = latents.to_dtype(self.dtype)?;
+                self.unet.forward(&latents, timestep, &text, added.as_ref())?.to_dtype(DType::F32)
+            },
+        )
     }
 
     fn encode(&self, pictures: &Tensor, noise: &Tensor) -> candle_core::Result<Tensor> {
@@ -155,34 +158,9 @@ impl LatentModel for StableDiffusion {
         &self.device
     }
 
-    fn join(&self, conditions: &[Guided]) -> candle_core::Result<Option<Guided>> {
-        let Some(guidance) = conditions.first().map(|one| one.guidance) else { return Ok(None) };
-        let texts: Vec<&Tensor> = conditions.iter().map(|one| &one.text).collect();
-        let added: Option<Vec<&Tensor>> = conditions.iter().map(|one| one.added.as_ref()).collect();
-        let halves = guidance.is_some();
-        Ok(Some(Guided {
-            text: join_rows(&texts, halves)?,
-            added: added.map(|added| join_rows(&added, halves)).transpose()?,
-            guidance,
-        }))
+    fn picture_bytes(&self, job: &ImageJob, [_, height, width]: [usize; 3]) -> u64 {
+        let halves = if job.guidance > 1.0 { 2 } else { 1 };
+        let values = halves * height * width * self.unet.working_width();
+        (values * self.dtype.size_in_bytes()) as u64
     }
-
-    fn joins(&self) -> bool {
-        true
-    }
-}
-
-/// One after the other; of halves all first ones, then all second ones.
-fn join_rows(parts: &[&Tensor], have_halves: bool) -> candle_core::Result<Tensor> {
-    if !have_halves {
-        return Tensor::cat(parts, 0);
-    }
-    let halves = |second: bool| -> candle_core::Result<Vec<Tensor>> {
-        let half = |part: &&Tensor| {
-            let count = part.dim(0)? / 2;
-            part.narrow(0, if second { count } else { 0 }, count)
-        };
-        parts.iter().map(half).collect()
-    };
-    Tensor::cat(&[halves(false)?, halves(true)?].concat(), 0)
 }

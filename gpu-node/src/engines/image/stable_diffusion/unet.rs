@@ -152,6 +152,12 @@ impl UNet {
         embedding.forward(&told)
     }
 
+    /// Numbers that are alive at once in the widest place, for each number of one channel of the latents: maps of the
+    /// last up block and their skips, the columns of a convolution on a card, a feed-forward's insides.
+    pub fn working_width(&self) -> usize {
+        48 * self.time_channels
+    }
+
     /// From noisy latents `(batch, channels, height, width)` and text `(batch, length, width)` to the prediction.
     /// `added` is what [`UNet::embed_added`] gives, for models that are told more than text.
     pub fn forward(

@@ -11,9 +11,9 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob, Vae,
-        pipeline::{LatentModel, PipelineOptions},
+        pipeline::{LatentModel, Noisy, PipelineOptions, in_groups},
         schedulers::{FlowMatchConfig, FlowSigmas, Scheduler},
-        text_encoders::{PromptStyle, Qwen3Encoder},
+        text_encoders::{PROMPT_TOKENS, PromptStyle, Qwen3Encoder},
     },
     text::decoder::Tap,
 };
@@ -68,6 +68,19 @@ impl ZImage {
         let features = self.encoder.encode(prompt, STYLE, &[tap])?;
         Ok(self.transformer.caption(&features, latent_size)?)
     }
+
+    fn caption_length(&self, prompt: &str) -> Option<usize> {
+        let (tokens, _) = self.encoder.tokens(prompt, STYLE).ok()?;
+        Some(Caption::length(tokens.len()))
+    }
+
+    /// The transformer's output for latents with their captions. The reference masks what it fills the captions of a
+    /// batch up with; here those of one length have a batch of their own.
+    fn predict_captions(&self, time: f64, all: &[(&Tensor, &Caption)]) -> Result<Vec<Tensor>> {
+        in_groups(all, Caption::tokens, |latents, captions| {
+            self.transformer.forward(latents, time, &Caption::join(captions)?)
+        })
+    }
 }
 
 impl LatentModel for ZImage {
@@ -110,19 +123,25 @@ impl LatentModel for ZImage {
         self.schedule.scheduler(job.scheduler, sigmas, Some(mu))
     }
 
-    /// With guidance, `towards + guidance · (towards − away)`: here 0 is none. The two captions differ in length,
-    /// so each has a pass of its own.
-    fn predict(
-        &self,
-        latents: &Tensor,
-        timestep: f64,
-        condition: &GuidedCaption,
-    ) -> Result<Tensor> {
+    /// With guidance, `towards + guidance · (towards − away)`: here 0 is none.
+    fn predict(&self, timestep: f64, runs: &[Noisy<'_, GuidedCaption>]) -> Result<Vec<Tensor>> {
         let time = (TIMESTEPS - timestep) / TIMESTEPS;
-        let towards = self.transformer.forward(latents, time, &condition.towards)?;
-        let Some((away, guidance)) = &condition.away else { return Ok(towards) };
-        let away = self.transformer.forward(latents, time, away)?;
-        &towards + ((&towards - away)? * *guidance)?
+        let towards: Vec<_> =
+            runs.iter().map(|run| (&run.latents, &run.condition.towards)).collect();
+        let away: Vec<_> = runs
+            .iter()
+            .filter_map(|run| Some((&run.latents, &run.condition.away.as_ref()?.0)))
+            .collect();
+        let towards = self.predict_captions(time, &towards)?;
+        let mut away = self.predict_captions(time, &away)?.into_iter();
+        let guided = towards.into_iter().zip(runs).map(|(towards, run)| {
+            let guidance = run.condition.away.as_ref().map(|(_, guidance)| *guidance);
+            match guidance.and_then(|guidance| Some((away.next()?, guidance))) {
+                Some((away, guidance)) => &towards + ((&towards - away)? * guidance)?,
+                None => Ok(towards),
+            }
+        });
+        guided.collect()
     }
 
     fn encode(&self, pictures: &Tensor, noise: &Tensor) -> Result<Tensor> {
@@ -135,5 +154,16 @@ impl LatentModel for ZImage {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn picture_bytes(&self, job: &ImageJob, [_, height, width]: [usize; 3]) -> u64 {
+        let words = self.caption_length(&job.prompt).unwrap_or(PROMPT_TOKENS);
+        let picture = Caption::length(height / PATCH * (width / PATCH));
+        self.transformer.working_bytes(words + picture)
+    }
+
+    fn fits(&self, job: &ImageJob, next: &ImageJob) -> bool {
+        let length = |job: &ImageJob| self.caption_length(&job.prompt);
+        length(job).is_some_and(|own| length(next) == Some(own))
     }
 }

@@ -46,14 +46,39 @@ pub struct Transformer {
 }
 
 /// A caption ready for pictures of one size.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Caption {
-    /// `(1, tokens, width)`.
+    /// `(1 or as many as pictures, tokens, width)`.
     tokens: Tensor,
     picture_rope: AxisRope,
     /// Of the picture's tokens and then the caption's.
     rope: AxisRope,
     latent_size: [usize; 2],
+}
+
+impl Caption {
+    /// Tokens of a caption that the text encoder gave so many of.
+    pub fn length(words: usize) -> usize {
+        words.next_multiple_of(TOKENS_MULTIPLE)
+    }
+
+    /// How many tokens it has.
+    pub fn tokens(&self) -> Result<usize> {
+        self.tokens.dim(1)
+    }
+
+    /// Captions of one length, each for so many pictures, as one for all these pictures.
+    pub fn join(captions: &[(&Self, usize)]) -> Result<Self> {
+        let Some((first, _)) = captions.first() else { bail!("no captions to join") };
+        if captions.iter().any(|(caption, _)| caption.latent_size != first.latent_size) {
+            bail!("the captions were made for latents of several sizes");
+        }
+        let tokens = captions
+            .iter()
+            .map(|(caption, pictures)| caption.tokens.repeat((*pictures, 1, 1)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { tokens: Tensor::cat(&tokens, 0)?, ..(*first).clone() })
+    }
 }
 
 impl Transformer {
@@ -103,6 +128,12 @@ impl Transformer {
         self.config.caption_width
     }
 
+    /// Bytes that are alive at once in the widest place for pictures with so many tokens, their captions' among them.
+    pub fn working_bytes(&self, tokens: usize) -> u64 {
+        let width = 8 * self.config.width + 3 * self.config.feed_forward();
+        (tokens * width * self.place.0.size_in_bytes()) as u64
+    }
+
     /// Refines a caption `(1, tokens, caption width)` for latents of some height and width.
     pub fn caption(&self, features: &Tensor, latent_size: [usize; 2]) -> Result<Caption> {
         let (dtype, device) = &self.place;
@@ -137,7 +168,7 @@ impl Transformer {
         Ok(Caption { tokens, picture_rope, rope: rope(&places)?, latent_size })
     }
 
-    /// The direction from picture to noise for latents `(pictures, channels, height, width)` of one caption;
+    /// The direction from picture to noise for latents `(pictures, channels, height, width)` of one caption or one each;
     /// `time` goes from 0, all noise, to 1.
     pub fn forward(&self, latents: &Tensor, time: f64, caption: &Caption) -> Result<Tensor> {
         let (dtype, device) = &self.place;
@@ -159,7 +190,10 @@ impl Transformer {
         for block in &self.picture_refiner {
             xs = block.forward(&xs, &caption.picture_rope, Some(&time))?;
         }
-        let caption_tokens = caption.tokens.repeat((batch, 1, 1))?;
+        let caption_tokens = match caption.tokens.dim(0)? {
+            1 => caption.tokens.repeat((batch, 1, 1))?,
+            _ => caption.tokens.clone(),
+        };
         xs = Tensor::cat(&[&xs, &caption_tokens], 1)?;
         for block in &self.layers {
             xs = block.forward(&xs, &caption.rope, Some(&time))?;
@@ -175,7 +209,7 @@ impl Transformer {
 /// Tokens `(batch, tokens, width)` with the learned filling up to a multiple of 32.
 fn filled(tokens: &Tensor, filling: &Tensor) -> Result<Tensor> {
     let (batch, count, width) = tokens.dims3()?;
-    let missing = count.next_multiple_of(TOKENS_MULTIPLE) - count;
+    let missing = Caption::length(count) - count;
     if missing == 0 {
         return Ok(tokens.clone());
     }
