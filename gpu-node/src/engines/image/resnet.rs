@@ -49,20 +49,14 @@ impl ResnetBlock {
         xs: &Tensor,
         time: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let hidden = self.norm1.forward(xs)?;
-        let hidden = match (&self.time, time) {
-            (Some(projection), Some(time)) => {
-                let shift = projection.forward(time)?;
-                self.conv1.forward_from(&hidden, Start::PerSample(&shift))?
-            }
-            _ => self.conv1.forward(&hidden)?,
+        let shift = match (&self.time, time) {
+            (Some(projection), Some(time)) => Some(projection.forward(time)?),
+            _ => None,
         };
-        let hidden = self.norm2.forward(&hidden)?;
-        match &self.shortcut {
-            Some(shortcut) => {
-                self.conv2.forward_from(&hidden, Start::Residual(&shortcut.forward(xs)?))
-            }
-            None => self.conv2.forward_from(&hidden, Start::Residual(xs)),
-        }
+        let start = shift.as_ref().map_or(Start::Bias, Start::PerSample);
+        let hidden = self.conv1.forward_normed(&self.norm1, xs, start)?;
+        let shortcut = self.shortcut.as_ref().map(|shortcut| shortcut.forward(xs)).transpose()?;
+        let start = Start::Residual(shortcut.as_ref().unwrap_or(xs));
+        self.conv2.forward_normed(&self.norm2, &hidden, start)
     }
 }

@@ -11,8 +11,8 @@ use crate::engines::{
     checkpoint::load_weights,
     config_file::ConfigFile,
     layers::{
-        Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, attention,
-        from_channels_first, from_tokens, map_size, to_channels_first, to_tokens, upsample_nearest,
+        Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, Start, attention, computing,
+        from_channels_first, from_tokens, map_size, to_channels_first, to_tokens,
     },
 };
 
@@ -127,7 +127,8 @@ impl Vae {
 
     /// From scaled latents, as the denoiser sees them, to pictures in −1 … 1.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
-        self.decoder.forward(&((latents / self.scaling_factor)? + self.shift_factor)?)
+        let latents = ((latents / self.scaling_factor)? + self.shift_factor)?;
+        computing(latents.device(), || self.decoder.forward(&latents))
     }
 
     /// Scaled latents of pictures in −1 … 1, drawn from what the encoder says of each; one picture may
@@ -142,7 +143,7 @@ impl Vae {
     /// The mean and the logarithm of the variance of a picture's unscaled latents.
     pub fn moments(&self, pictures: &Tensor) -> Result<(Tensor, Tensor)> {
         let Some(encoder) = &self.encoder else { bail!("the encoder was not loaded") };
-        let moments = encoder.forward(pictures)?;
+        let moments = computing(pictures.device(), || encoder.forward(pictures))?;
         let mean = moments.narrow(1, 0, self.latent_channels)?;
         let variance = moments.narrow(1, self.latent_channels, self.latent_channels)?;
         Ok((mean, variance.clamp(-30.0, 20.0)?))
@@ -201,7 +202,7 @@ impl Encoder {
             }
         }
         xs = self.mid.forward(&xs)?;
-        xs = self.conv_out.forward(&self.norm_out.forward(&xs)?)?;
+        xs = self.conv_out.forward_normed(&self.norm_out, &xs, Start::Bias)?;
         if let Some(quant) = &self.quant {
             xs = quant.forward(&xs)?;
         }
@@ -229,9 +230,8 @@ impl Decoder {
         for (index, outputs) in config.channels.iter().copied().rev().enumerate() {
             let vb = vb.pp("up_blocks").pp(index);
             let resnets = load_resnets((inputs, outputs), config.layers + 1, config.norm, &vb)?;
-            let upsample = (index + 1 < config.channels.len()).then(|| {
-                Conv2d::load(ConvShape::same(outputs, outputs), vb.pp("upsamplers.0.conv"))
-            });
+            let upsample = (index + 1 < config.channels.len())
+                .then(|| Conv2d::load_after_doubling(outputs, outputs, vb.pp("upsamplers.0.conv")));
             up.push((resnets, upsample.transpose()?));
             inputs = outputs;
         }
@@ -259,11 +259,10 @@ impl Decoder {
                 xs = resnet.forward(&xs, None)?;
             }
             if let Some(upsample) = upsample {
-                let (height, width) = map_size(&xs)?;
-                xs = upsample.forward(&upsample_nearest(&xs, (2 * height, 2 * width))?)?;
+                xs = upsample.forward(&xs)?;
             }
         }
-        to_channels_first(&self.conv_out.forward(&self.norm_out.forward(&xs)?)?)
+        to_channels_first(&self.conv_out.forward_normed(&self.norm_out, &xs, Start::Bias)?)
     }
 }
 

@@ -2,15 +2,13 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Module, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
-use rayon::prelude::*;
 
 use super::{
-    gemm::{Matrix, multiply},
-    has_own_kernels, values,
+    has_own_kernels,
+    packed::{Packed, Rows},
+    product::product,
+    values,
 };
-
-/// Rows one task computes: fixed, so that the result does not depend on the number of threads.
-const TILE_ROWS: usize = 96;
 
 #[derive(Debug)]
 pub(crate) enum Linear {
@@ -20,8 +18,7 @@ pub(crate) enum Linear {
 
 #[derive(Debug)]
 pub(crate) struct CpuLinear {
-    /// `inputs × outputs`: the product then reads consecutive outputs.
-    weight: Vec<f32>,
+    weight: Packed,
     bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
@@ -43,7 +40,9 @@ impl Linear {
             return Ok(Self::Card(candle_nn::Linear::new(weight, bias)));
         }
         let (outputs, inputs) = weight.dims2()?;
-        let weight = weight.t()?.contiguous()?.flatten_all()?.to_vec1()?;
+        let weight: Vec<f32> = weight.flatten_all()?.to_vec1()?;
+        let weight =
+            Packed::new((inputs, outputs), |input, output| weight[output * inputs + input]);
         let bias = bias.map(|bias| bias.to_vec1()).transpose()?;
         Ok(Self::Cpu(CpuLinear { weight, bias, inputs, outputs }))
     }
@@ -80,26 +79,16 @@ impl CustomOp1 for CpuLinear {
             bail!("linear: {:?} does not end in {}", layout.dims(), self.inputs);
         };
         *last = self.outputs;
-        // Tiles never span two samples: a sample's result is then the same alone and in a batch.
-        let rows = if dims.len() > 2 { dims[1..dims.len() - 1].iter().product() } else { 1 };
-        let mut out = vec![0_f32; dims.iter().product()];
-        let weight = Matrix::rows_of(&self.weight, self.inputs, self.outputs);
-        if rows * self.inputs > 0 && self.outputs > 0 {
-            out.par_chunks_mut(rows * self.outputs)
-                .zip(xs.par_chunks(rows * self.inputs))
-                .flat_map(|(out, xs)| {
-                    out.par_chunks_mut(TILE_ROWS * self.outputs)
-                        .zip(xs.par_chunks(TILE_ROWS * self.inputs))
-                })
-                .for_each(|(out, xs)| {
-                    if let Some(bias) = &self.bias {
-                        out.chunks_exact_mut(self.outputs)
-                            .for_each(|row| row.copy_from_slice(bias));
-                    }
-                    let xs = Matrix::rows_of(xs, xs.len() / self.inputs, self.inputs);
-                    multiply(out, self.outputs, (xs, weight), 1.0, self.bias.is_some());
-                });
-        }
+        let left = Rows {
+            values: xs,
+            count: dims.iter().product::<usize>() / self.outputs.max(1),
+            stride: self.inputs,
+        };
+        let out = product(left, (&self.weight, self.inputs), |_, columns, out| {
+            if let Some(bias) = &self.bias {
+                out.copy_from_slice(&bias[columns]);
+            }
+        });
         Ok((CpuStorage::F32(out), Shape::from(dims)))
     }
 }

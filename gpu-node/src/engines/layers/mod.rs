@@ -13,6 +13,8 @@ mod linear;
 mod map;
 mod modulation;
 mod norm;
+mod packed;
+mod product;
 mod rms_norm;
 mod rope;
 mod sinusoid;
@@ -47,6 +49,12 @@ pub fn compute_as_on_a_card() {
 /// Whether tensors of a device are computed by the kernels here.
 pub(crate) fn has_own_kernels(device: &Device) -> bool {
     device.is_cpu() && OWN_KERNELS_ON_CPU.load(Ordering::Relaxed)
+}
+
+/// Computes many layers. On the CPU from within the thread pool: a layer then starts on all threads at once; from
+/// outside each would first have to wake one and put the caller to sleep.
+pub(crate) fn computing<R: Send>(device: &Device, layers: impl FnOnce() -> R + Send) -> R {
+    if device.is_cpu() { rayon::scope(|_| layers()) } else { layers() }
 }
 
 /// The values of a contiguous f32 tensor on the CPU.

@@ -71,6 +71,14 @@ impl SiluAfter<GroupNorm> {
             GroupNorm::Card(_) => candle_nn::ops::silu(&out),
         }
     }
+
+    /// The norm, where our own kernels compute it.
+    pub(super) fn on_cpu(&self) -> Option<&CpuGroupNorm> {
+        match &self.0 {
+            GroupNorm::Cpu(norm) => Some(norm),
+            GroupNorm::Card(_) => None,
+        }
+    }
 }
 
 impl CustomOp1 for CpuGroupNorm {
@@ -93,7 +101,7 @@ impl CustomOp1 for CpuGroupNorm {
                 out.par_chunks_mut(TILE_ROWS * channels)
                     .zip(xs.par_chunks(TILE_ROWS * channels))
                     .for_each(|(out, xs)| {
-                        vector::vectorised(|| self.apply(out, xs, (&scale, &shift)));
+                        self.apply(out, xs, (&scale, &shift));
                     });
             });
         }
@@ -104,7 +112,7 @@ impl CustomOp1 for CpuGroupNorm {
 
 impl CpuGroupNorm {
     /// The norm of one sample as `x · scale + shift` per channel.
-    fn scale_and_shift(&self, xs: &[f32], pixels: usize) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn scale_and_shift(&self, xs: &[f32], pixels: usize) -> (Vec<f32>, Vec<f32>) {
         let channels = self.weight.len();
         let parts: Vec<Sums> = xs
             .par_chunks(TILE_ROWS * channels)
@@ -134,8 +142,13 @@ impl CpuGroupNorm {
         (scale, shift)
     }
 
+    /// The norm of some pixels.
+    pub(super) fn apply(&self, out: &mut [f32], xs: &[f32], terms: (&[f32], &[f32])) {
+        vector::vectorised(|| self.apply_vectorised(out, xs, terms));
+    }
+
     #[inline(always)]
-    fn apply(&self, out: &mut [f32], xs: &[f32], (scale, shift): (&[f32], &[f32])) {
+    fn apply_vectorised(&self, out: &mut [f32], xs: &[f32], (scale, shift): (&[f32], &[f32])) {
         let channels = self.weight.len();
         for (out, xs) in out.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)) {
             let terms = xs.iter().zip(scale.iter().zip(shift));

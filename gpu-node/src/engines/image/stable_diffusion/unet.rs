@@ -15,8 +15,8 @@ use crate::engines::{
     checkpoint::load_weights,
     image::resnet::NormConfig,
     layers::{
-        Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, cat_channels,
-        from_channels_first, map_size, to_channels_first, upsample_nearest,
+        Activation, Conv2d, ConvShape, GroupNorm, Linear, SiluAfter, Start, cat_channels,
+        computing, from_channels_first, map_size, to_channels_first, upsample_nearest,
     },
 };
 
@@ -167,6 +167,15 @@ impl UNet {
         text: &Tensor,
         added: Option<&Tensor>,
     ) -> Result<Tensor> {
+        computing(latents.device(), || self.pass((latents, timestep), text, added))
+    }
+
+    fn pass(
+        &self,
+        (latents, timestep): (&Tensor, f64),
+        text: &Tensor,
+        added: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let time = self.time_embedding(timestep, latents, added)?;
         let mut xs = self.conv_in.forward(&from_channels_first(latents)?)?;
         let mut skips = vec![xs.clone()];
@@ -193,7 +202,7 @@ impl UNet {
                 xs = upsample.forward(&upsample_nearest(&xs, map_size(next)?)?)?;
             }
         }
-        to_channels_first(&self.conv_out.forward(&self.norm_out.forward(&xs)?)?)
+        to_channels_first(&self.conv_out.forward_normed(&self.norm_out, &xs, Start::Bias)?)
     }
 
     /// The timestep, and what is added to it, through the SiLU that every block would apply.
