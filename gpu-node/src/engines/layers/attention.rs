@@ -169,21 +169,49 @@ impl CpuAttention {
     }
 }
 
+/// In lanes, so that each step is one of vectors and the sums are the same on every processor.
 #[inline(always)]
 fn softmax(row: &mut [f32]) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut lanes = [0_f32; 8];
-    for (index, x) in row.iter_mut().enumerate() {
-        *x = vector::exp(*x - max);
-        lanes[index % 8] += *x;
+    const LANES: usize = 16;
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks.iter() {
+        for (most, x) in most.iter_mut().zip(chunk) {
+            *most = if *x > *most { *x } else { *most };
+        }
     }
-    let inverse = 1.0 / lanes.iter().sum::<f32>();
+    let max = most.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sums = [0_f32; LANES];
+    for chunk in chunks.iter_mut() {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = vector::exp(*x - max);
+            *sum += *x;
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *x = vector::exp(*x - max);
+        *sum += *x;
+    }
+    let inverse = 1.0 / sums.iter().sum::<f32>();
     row.iter_mut().for_each(|x| *x *= inverse);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn softmax_of_any_length_sums_to_one() {
+        for length in [1, 15, 16, 77] {
+            let scores: Vec<f32> = (0..length).map(|x| (x as f32 * 0.7).sin() * 9.0).collect();
+            let total: f64 = scores.iter().map(|x| f64::from(*x).exp()).sum();
+            let mut found = scores.clone();
+            softmax(&mut found);
+            for (found, score) in found.iter().zip(&scores) {
+                assert!((f64::from(*found) - f64::from(*score).exp() / total).abs() < 1e-6);
+            }
+        }
+    }
 
     #[test]
     fn a_card_gives_the_same_for_few_queries_at_a_time() {
