@@ -41,10 +41,10 @@ impl<C> Clone for Noisy<'_, C> {
 }
 
 /// What one family of models gives; [`Pipeline`] does the rest.
-pub trait LatentModel: Send {
+pub trait LatentModel: Send + Sync {
     /// The words of a job, encoded for every picture of it, the negative ones included where guidance asks
     /// for them, with whatever else the model is told about the job.
-    type Condition;
+    type Condition: Send + Sync;
 
     /// Both sides of a picture, before the upscale, are multiples of it.
     fn size_multiple(&self) -> usize;

@@ -1,6 +1,7 @@
 //! Several jobs in one pass, from their words to their files. What one of them asks for or runs into is its own matter.
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 use shared::limits::IMAGES_PER_CALL_MAX;
 
 use super::{Denoising, LatentModel, Noise, Pipeline, denoise::Run, pass::Pass};
@@ -57,9 +58,21 @@ impl<M: LatentModel> Pipeline<M> {
             }
         }
         while self.step(&mut pass, members) {}
-        for (place, run) in pass.into_runs() {
-            let files = run.finish().and_then(|latents| self.files(&jobs[place], &latents));
-            members.ended(place, files);
+        let runs = pass.into_runs().map(|(place, run)| (place, run.finish())).collect::<Vec<_>>();
+        let files = |(place, latents): (usize, Result<Tensor, EngineError>)| {
+            (place, latents.and_then(|latents| self.files(&jobs[place], &latents)))
+        };
+        let is_small = |(_, latents): &(usize, Result<Tensor, EngineError>)| {
+            latents.as_ref().is_ok_and(|latents| self.shares_out(latents))
+        };
+        if runs.iter().all(is_small) {
+            for (place, files) in runs.into_par_iter().map(files).collect::<Vec<_>>() {
+                members.ended(place, files);
+            }
+        } else {
+            for (place, files) in runs.into_iter().map(files) {
+                members.ended(place, files);
+            }
         }
     }
 
