@@ -1,8 +1,32 @@
 //! Latents of several runs as batches for a model, and its outputs apart again.
 
 use candle_core::{Result, Tensor};
+use rayon::prelude::*;
 
 use super::Noisy;
+
+/// Height times width of latents.
+const SMALL_AREA: usize = 32 * 32;
+
+/// Whether each thread takes runs of its own. On a CPU the products of small latents are too short to be shared by
+/// threads; large ones need all threads, and memory for one at a time.
+pub(super) fn are_for_one_thread(latents: &Tensor) -> bool {
+    let area: usize = latents.dims().iter().skip(2).product();
+    latents.device().is_cpu() && area <= SMALL_AREA
+}
+
+/// The outputs of all runs: from one batch, or from one of each thread where that is faster.
+pub(in crate::engines::image) fn shared_out<C: Sync>(
+    runs: &[Noisy<'_, C>],
+    predict: impl Fn(&[Noisy<'_, C>]) -> Result<Vec<Tensor>> + Send + Sync,
+) -> Result<Vec<Tensor>> {
+    let is_small = runs.first().is_some_and(|run| are_for_one_thread(&run.latents));
+    if !is_small || runs.len() == 1 {
+        return predict(runs);
+    }
+    let share = runs.len().div_ceil(rayon::current_num_threads());
+    Ok(runs.par_chunks(share).map(predict).collect::<Result<Vec<_>>>()?.concat())
+}
 
 /// All latents as one batch.
 pub(in crate::engines::image) fn batch<C>(runs: &[Noisy<'_, C>]) -> Result<Tensor> {

@@ -18,7 +18,7 @@ use super::{
     schedulers::Scheduler,
 };
 use crate::engines::{Engine, EngineError, Members, Sink};
-pub(super) use batches::{apart, batch, guided, in_groups};
+pub(super) use batches::{apart, batch, guided, in_groups, shared_out};
 pub use denoise::{Denoising, Noise};
 use parts::{parts_of, run_parts};
 use pass::Alone;
@@ -44,7 +44,7 @@ impl<C> Clone for Noisy<'_, C> {
 pub trait LatentModel: Send + Sync {
     /// The words of a job, encoded for every picture of it, the negative ones included where guidance asks
     /// for them, with whatever else the model is told about the job.
-    type Condition: Send + Sync;
+    type Condition;
 
     /// Both sides of a picture, before the upscale, are multiples of it.
     fn size_multiple(&self) -> usize;

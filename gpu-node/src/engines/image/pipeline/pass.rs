@@ -3,7 +3,6 @@
 //! All but the model's own part is done for each run by itself, so a run that leaves takes nothing along.
 
 use candle_core::{IndexOp, Tensor};
-use rayon::prelude::*;
 
 use super::{Denoising, LatentModel, Noisy, Pipeline, denoise::Run, pixels::to_picture};
 use crate::engines::{
@@ -136,27 +135,8 @@ impl<M: LatentModel> Pipeline<M> {
             .iter()
             .map(|(_, run)| Ok(Noisy { latents: run.input()?, condition: run.condition }))
             .collect::<candle_core::Result<Vec<_>>>()?;
-        let outputs = match noisy.first() {
-            Some(first) if noisy.len() > 1 && self.shares_out(&first.latents) => {
-                let share = noisy.len().div_ceil(rayon::current_num_threads());
-                let parts = noisy.par_chunks(share).map(|runs| self.model.predict(timestep, runs));
-                parts.collect::<candle_core::Result<Vec<_>>>()?.concat()
-            }
-            _ => self.model.predict(timestep, &noisy)?,
-        };
+        let outputs = self.model.predict(timestep, &noisy)?;
         if outputs.len() == batch.len() { Ok(outputs) } else { Err(missing()) }
-    }
-}
-
-/// Height times width of latents.
-const SMALL_AREA: usize = 32 * 32;
-
-impl<M: LatentModel> Pipeline<M> {
-    /// Whether each thread takes runs of its own. On a CPU the products of small latents are too short to be shared
-    /// by threads; large ones need all threads, and memory for one at a time.
-    pub(super) fn shares_out(&self, latents: &Tensor) -> bool {
-        let area: usize = latents.dims().iter().skip(2).product();
-        self.model.device().is_cpu() && area <= SMALL_AREA
     }
 }
 

@@ -4,7 +4,9 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use shared::limits::IMAGES_PER_CALL_MAX;
 
-use super::{Denoising, LatentModel, Noise, Pipeline, denoise::Run, pass::Pass};
+use super::{
+    Denoising, LatentModel, Noise, Pipeline, batches::are_for_one_thread, denoise::Run, pass::Pass,
+};
 use crate::engines::{
     EngineError, Members,
     image::{EncodedImage, ImageEvent, ImageJob},
@@ -63,7 +65,7 @@ impl<M: LatentModel> Pipeline<M> {
             (place, latents.and_then(|latents| self.files(&jobs[place], &latents)))
         };
         let is_small = |(_, latents): &(usize, Result<Tensor, EngineError>)| {
-            latents.as_ref().is_ok_and(|latents| self.shares_out(latents))
+            latents.as_ref().is_ok_and(are_for_one_thread)
         };
         if runs.iter().all(is_small) {
             for (place, files) in runs.into_par_iter().map(files).collect::<Vec<_>>() {

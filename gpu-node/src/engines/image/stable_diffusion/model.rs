@@ -11,7 +11,7 @@ use crate::engines::{
     config_file::ConfigFile,
     image::{
         ImageJob, Vae,
-        pipeline::{LatentModel, Noisy, PipelineOptions, guided},
+        pipeline::{LatentModel, Noisy, PipelineOptions, guided, shared_out},
         schedulers::{ScheduleConfig, Scheduler, scheduler},
     },
 };
@@ -131,19 +131,23 @@ impl LatentModel for StableDiffusion {
         timestep: f64,
         runs: &[Noisy<'_, Guided>],
     ) -> candle_core::Result<Vec<Tensor>> {
-        let texts: Vec<&Tensor> = runs.iter().map(|run| &run.condition.text).collect();
-        let text = Tensor::cat(&texts, 0)?;
-        let added: Option<Vec<&Tensor>> =
-            runs.iter().map(|run| run.condition.added.as_ref()).collect();
-        let added = added.map(|added| Tensor::cat(&added, 0)).transpose()?;
-        guided(
-            runs,
-            |condition| condition.guidance,
-            |latents| {
-                let latents = latents.to_dtype(self.dtype)?;
-                self.unet.forward(&latents, timestep, &text, added.as_ref())?.to_dtype(DType::F32)
-            },
-        )
+        shared_out(runs, |runs| {
+            let texts: Vec<&Tensor> = runs.iter().map(|run| &run.condition.text).collect();
+            let text = Tensor::cat(&texts, 0)?;
+            let added: Option<Vec<&Tensor>> =
+                runs.iter().map(|run| run.condition.added.as_ref()).collect();
+            let added = added.map(|added| Tensor::cat(&added, 0)).transpose()?;
+            guided(
+                runs,
+                |condition| condition.guidance,
+                |latents| {
+                    let latents = latents.to_dtype(self.dtype)?;
+                    self.unet
+                        .forward(&latents, timestep, &text, added.as_ref())?
+                        .to_dtype(DType::F32)
+                },
+            )
+        })
     }
 
     fn encode(&self, pictures: &Tensor, noise: &Tensor) -> candle_core::Result<Tensor> {
