@@ -15,7 +15,7 @@ const measured = { unet_ms: 'UNet pass with guidance', vae_ms: 'VAE decoding' };
 const TRACED = [
   'The floor of a decoding: 622 billion operations, 2.8 s on two Zen 4 cores. torch spends 89 % of its time in oneDNN\'s convolutions, 7 % in group norms and SiLU, 2 % in sums and divisions, 1 % in doubling maps. Ours never makes a doubled map: each of its pixels sees only four different ones, so four 2 × 2 kernels take the place of a 3 × 3, and 526 billion operations are left, a floor of 2.35 s. 89 % of our time are products, at the processor\'s rate; 7 % the norms and SiLU, computed where a tile\'s window is filled; 3 % memory that is touched first.',
   'What made it slower before: patches copied for each pixel, weights laid out anew at each product, normed and doubled maps written to memory and read back.',
-  'A scene alone: a third was writing its PNG at the default level, now one hundredth; the rest is products of 50 µs, between which threads wait for each other. In one pass the products are larger and the waits fewer.',
+  'A scene alone: a third was writing its PNG at the default level, now one hundredth; the rest is products of 50 µs, between which threads wait for each other. In one pass each thread takes its share of the scenes for itself, and waits for nobody.',
 ];
 
 /** Figures of both, as medians of the rounds, and the ratio of our time to theirs. */
