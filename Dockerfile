@@ -15,11 +15,13 @@ RUN apt-get update \
 COPY --from=node /usr/local/bin/node /usr/local/bin/node
 WORKDIR /src
 COPY . .
+# Copied files keep their times, and what was compiled last may be younger than a change that it does not have.
+RUN find shared gpu-node -name '*.rs' -exec touch {} +
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     --mount=type=cache,target=/tools \
     node scripts/build-cuda.mjs --capability "$CAPABILITY" \
- && strip --strip-debug -o /gpu-node target/x86_64-unknown-linux-gnu/release/gpu-node
+ && strip -o /gpu-node target/x86_64-unknown-linux-gnu/release/gpu-node
 
 # The three libraries that the node opens on a card, from NVIDIA's own wheels; the driver itself comes with the machine.
 FROM python:3.13-slim-bookworm AS libraries
@@ -34,7 +36,7 @@ RUN pip install --no-cache-dir --no-deps --only-binary=:all: --target /wheels \
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libstdc++6 \
- && rm -rf /var/lib/apt/lists/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && useradd --uid 10001 --create-home --shell /bin/bash chandelle \
  && install --directory --owner=chandelle --group=chandelle /workspace
 COPY --from=libraries /libraries /opt/nvidia
